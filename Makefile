@@ -1,0 +1,65 @@
+# Everything that one needs to know is in `make help`. Nothing has to be installed by hand but make itself and,
+# on a bare Debian, root's right to install packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+IN_SANDBOX := $(PYTHON) -m sandbox exec --
+WORKERS ?= 2
+PYTEST := $(PYTHON) -m pytest
+
+.PHONY: help demo test test-unit test-e2e check format docs bench lock sandbox-up sandbox-down clean
+
+help: ## shows this
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The Python side: a virtual environment of exactly what the lock file says.
+$(READY): requirements.lock pyproject.toml
+	@bash tools/venv.sh $(VENV)
+	@touch $(READY)
+
+demo: $(READY) ## a release and a rollback under load on a real Kubernetes, from nothing (KEEP=1 leaves it running)
+	@$(PYTHON) -m demo
+
+test: $(READY) check ## all tests, unit to end-to-end on the sandbox
+	@$(PYTHON) tools/test.py --workers $(WORKERS)
+
+test-unit: $(READY) ## the fast tests: no cluster
+	@$(PYTEST) tests/unit tests/contract -q -n $(WORKERS)
+
+test-e2e: $(READY) sandbox-up ## contract and end-to-end tests on the sandbox, which is left running
+	@$(IN_SANDBOX) $(PYTEST) tests/contract tests/e2e -n $(WORKERS)
+
+check: $(READY) ## style, types, import directions, generated documents
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
+	@$(PYTHON) -m docs.generate --check
+
+format: $(READY) ## puts style right
+	@$(VENV)/bin/ruff format --quiet .
+	@$(VENV)/bin/ruff check --quiet --fix .
+
+docs: $(READY) ## writes the generated documents anew
+	@$(PYTHON) -m docs.generate
+
+bench: $(READY) ## switch and revert, measured beside a bare script (no part of the tests)
+	@$(PYTHON) -m benchmarks
+
+lock: $(READY) ## writes requirements.lock anew from pyproject.toml
+	@$(VENV)/bin/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+sandbox-up: $(READY) ## a real Kubernetes on this machine
+	@$(PYTHON) -m sandbox up
+
+sandbox-down: $(READY) ## ends it, and leaves nothing behind
+	@$(PYTHON) -m sandbox down
+
+clean: ## removes the virtual environment and caches of tools
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,248 @@
+"""The `ports.Cluster` of a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from kubernetes.aio import client
+
+from reconciler.adapters.cluster.kinds import KINDS, WATCHED
+from reconciler.adapters.cluster.requests import send
+from reconciler.adapters.cluster.store import Store
+from reconciler.adapters.cluster.watch import Watch
+from reconciler.core.action import Ref
+from reconciler.core.event import Event, Level
+from reconciler.core.memory import format_time
+from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
+from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
+
+_APPLY = "application/apply-patch+yaml"
+_JSON_PATCH = "application/json-patch+json"
+_MESSAGE_LIMIT = 1024
+
+
+Spawn = Callable[[str, Callable[[], Awaitable[None]]], "asyncio.Task[None]"]
+
+
+class KubernetesCluster:
+    """Reads by watch, writes by conditional requests; every answer goes into the store at once.
+
+    `on_change(app)` is called on the event loop after any object of that app changed; `on_outage(kind, namespace,
+    retry_in, error)` when the first watch of a namespace fails, `on_recovery(namespace)` when all of it are true again;
+    `spawn(name, work)` starts a task that never ends.
+    """
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        on_change: Callable[[str], None],
+        on_outage: Callable[[str, str, float, ReconcilerError], None],
+        on_recovery: Callable[[str], None],
+        spawn: Spawn,
+    ) -> None:
+        self._api = api
+        self._spawn = spawn
+        self._on_outage = on_outage
+        self._on_recovery = on_recovery
+        self._failing: set[Watch] = set()
+        self._store = Store(on_change)
+        self._watches: dict[str, list[Watch]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def view(self, namespace: str, app: str) -> Sequence[Manifest]:
+        """See `ports.Cluster`."""
+        return self._store.of(namespace, app)
+
+    async def synced(self, namespace: str) -> None:
+        """See `ports.Cluster`."""
+        for watch in self._watching(namespace):
+            await watch.synced.wait()
+
+    def _watching(self, namespace: str) -> list[Watch]:
+        if namespace not in self._watches:
+            tell = (self._watch_failed, self._watch_recovered)
+            made = [Watch(self._api, kind, namespace, self._store, *tell) for kind in WATCHED]
+            self._watches[namespace] = made
+            self._tasks += [self._spawn(f"watch {namespace}", each.run) for each in made]
+        return self._watches[namespace]
+
+    def _watch_failed(self, watch: Watch, retry_in: float, error: ReconcilerError) -> None:
+        first = not self._is_failing(watch.namespace)
+        self._failing.add(watch)
+        if first:
+            self._on_outage(watch.kind.name, watch.namespace, retry_in, error)
+
+    def _watch_recovered(self, watch: Watch) -> None:
+        self._failing.discard(watch)
+        if not self._is_failing(watch.namespace):
+            self._on_recovery(watch.namespace)
+
+    def _is_failing(self, namespace: str) -> bool:
+        return any(each.namespace == namespace for each in self._failing)
+
+    async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
+        """See `ports.Cluster`."""
+        if live is None:
+            await self.require_free(manifest)
+        else:
+            manifest = _pinned(manifest, live)
+        query = {"fieldManager": manager, "force": "true"}
+        path = _path_of(manifest)
+        stored = await send(self._api, "PATCH", path, query=query, body=manifest, content_type=_APPLY)
+        self._store.put(stored)
+        return stored
+
+    async def require_free(self, manifest: Manifest) -> None:
+        """See `ports.Cluster`. Server-side apply would quietly merge into somebody else's object of the same name."""
+        found = await self._find(manifest)
+        if found is not None and not _is_ours(found, manifest):
+            raise _foreign(manifest)
+
+    async def _find(self, manifest: Manifest) -> Manifest | None:
+        meta = manifest["metadata"]
+        kind = KINDS[manifest["kind"]]
+        query = {"fieldSelector": f"metadata.name={meta['name']}"}
+        found = await send(self._api, "GET", kind.path(meta["namespace"]), query=query)
+        items: list[Manifest] = found["items"]
+        return items[0] if items else None
+
+    async def create(self, manifest: Manifest, manager: str) -> Manifest:
+        """See `ports.Cluster`."""
+        kind, meta = KINDS[manifest["kind"]], manifest["metadata"]
+        try:
+            stored = await send(
+                self._api,
+                "POST",
+                kind.path(meta["namespace"]),
+                query={"fieldManager": manager},
+                body=manifest,
+            )
+        except (Conflict, Invalid) as error:
+            # Invalid too: a NodePort that is taken is told before the name is looked at.
+            found = await self._find(manifest)
+            if found is None:
+                raise
+            if _is_ours(found, manifest):
+                raise Conflict("it was made in the meantime", where=error.where) from error
+            raise _foreign(manifest) from None
+        self._store.put(stored)
+        return stored
+
+    async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
+        """See `ports.Cluster`."""
+        meta = live["metadata"]
+        kept = [
+            entry
+            for entry in meta.get("managedFields") or []
+            if entry.get("manager") != manager or entry.get("operation") != "Update" or entry.get("subresource")
+        ]
+        patch = [
+            # Not `test`, whose failure would be a 422: a replaced version that is not the stored one is a 409.
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]},
+        ]
+        stored = await send(
+            self._api,
+            "PATCH",
+            _path_of(live),
+            query={"fieldManager": manager},
+            body=patch,
+            content_type=_JSON_PATCH,
+        )
+        self._store.put(stored)
+        return stored
+
+    async def delete(self, namespace: str, ref: Ref) -> bool:
+        """See `ports.Cluster`."""
+        options = {
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": ref.uid, "resourceVersion": ref.resource_version},
+        }
+        path = KINDS[ref.kind].path(namespace, ref.name)
+        answer = await send(self._api, "DELETE", path, body=options)
+        if answer.get("kind") == ref.kind:
+            self._store.put(answer)  # a finalizer holds it back: it is still there, with a deletionTimestamp
+            return True
+        gone = {"kind": ref.kind, "metadata": {"namespace": namespace, "name": ref.name, "uid": ref.uid}}
+        self._store.drop(gone)
+        return answer.get("code") != 404
+
+    async def post_event(self, about: Manifest, event: Event, at: float) -> None:
+        """See `ports.Cluster`."""
+        namespace = about["metadata"]["namespace"]
+        await send(self._api, "POST", KINDS["Event"].path(namespace), body=_kubernetes_event(about, event, at))
+
+    async def close(self) -> None:
+        """Ends the watches and the connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+
+def _path_of(manifest: Manifest) -> str:
+    meta = manifest["metadata"]
+    return KINDS[manifest["kind"]].path(meta["namespace"], meta["name"])
+
+
+def _pinned(manifest: Manifest, live: Ref) -> Manifest:
+    """With resourceVersion and uid in the body, an apply is refused (409) if the object is another by now."""
+    pins = {"uid": live.uid, "resourceVersion": live.resource_version}
+    return {**manifest, "metadata": {**manifest["metadata"], **pins}}
+
+
+def _is_ours(found: Manifest, manifest: Manifest) -> bool:
+    labels = found["metadata"].get("labels") or {}
+    app = manifest["metadata"]["labels"][LABEL_APP]
+    return labels.get(LABEL_MANAGED_BY) == MANAGED_BY and labels.get(LABEL_APP) == app
+
+
+def _foreign(manifest: Manifest) -> Blocked:
+    kind, meta = manifest["kind"], manifest["metadata"]
+    return Blocked(
+        f"a {kind} of this name exists already, and was not made by this daemon for app {meta['labels'][LABEL_APP]}",
+        where=f"{kind} {meta['namespace']}/{meta['name']}",
+        untouched="It was left as it is",
+        todo="Delete or rename it, or give the app another name in the templates or configuration",
+    )
+
+
+def _kubernetes_event(about: Manifest, event: Event, at: float) -> Mapping[str, Any]:
+    meta = about["metadata"]
+    moment = format_time(at).replace("+00:00", "Z")
+    second = moment[:19] + "Z"
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        # As client-go names its events: unique enough, and sorted by time.
+        "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": meta["namespace"]},
+        "involvedObject": {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "reason": "".join(part.capitalize() for part in event.name.split("_")),
+        "message": _message(event)[:_MESSAGE_LIMIT],
+        "type": "Normal" if event.spec.level is Level.INFO else "Warning",
+        "source": {"component": "reconciler"},
+        "firstTimestamp": second,
+        "lastTimestamp": second,
+        "count": 1,
+    }
+
+
+def _message(event: Event) -> str:
+    """The event's fields as a line for `kubectl describe`, without those that the Service shows anyway."""
+    shown = {key: value for key, value in event.fields.items() if key not in ("app", "namespace") and value}
+    return ", ".join(f"{key} {_words(value)}" for key, value in shown.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(" ".join(str(part) for part in each.values()) for each in value)
+    return f"{value:g} s" if isinstance(value, float) else str(value)

@@ -1,0 +1,177 @@
+"""One request to the API server through the official client's transport, its failures translated.
+
+The generated, typed API classes are left aside: they build a model object per answer, and the core wants plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.config.config_exception import ConfigException
+
+from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError, Transient
+
+_LIMIT = aiohttp.ClientTimeout(total=10)
+"""Seconds that a request may take. The API server answers in milliseconds, or is not well."""
+
+_IDLE = 75.0
+"""Seconds that an idle connection is kept: less than the 90 of the API server, more than most pods need to start, so
+that the patch which moves traffic does not begin with a TLS handshake."""
+
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+
+_UNKNOWN_FIELD = "failed to create typed patch object"
+"""How server-side apply refuses a field that the schema does not have: with a 500, though no retry can help."""
+
+_AS_IT_WAS = "This object was left as it was, and traffic goes on"
+
+
+async def connect(kubeconfig: str | None = None, context: str | None = None) -> client.ApiClient:
+    """A client by `kubeconfig` (a path; default: $KUBECONFIG or ~/.kube/config) and `context`, or inside a pod by its
+    ServiceAccount. Raises `Invalid` when neither is usable."""
+    settings = client.Configuration()
+    _require_file(kubeconfig)
+    try:
+        await _load(settings, kubeconfig, context)
+    except (ConfigException, OSError, ValueError, TypeError) as error:
+        raise Invalid(
+            f"no usable credentials for a cluster: {error}",
+            where=kubeconfig or "kubeconfig",
+            todo="Name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster with a ServiceAccount",
+        ) from error
+    api = client.ApiClient(settings)
+    # No limit: every watch holds a connection for good, so a bounded pool would starve the writes.
+    connector = aiohttp.TCPConnector(
+        limit=0, keepalive_timeout=_IDLE, ssl=api.rest_client.ssl_context, socket_factory=_socket
+    )
+    api.rest_client.pool_manager = aiohttp.ClientSession(connector=connector, trust_env=True)
+    return api
+
+
+def _require_file(kubeconfig: str | None) -> None:
+    """The client's own words for a missing file would be that it has no current-context."""
+    if kubeconfig is not None and not os.path.exists(kubeconfig):
+        advice = "Name a kubeconfig with --kubeconfig or KUBECONFIG"
+        raise Invalid("there is no such file", where=kubeconfig, todo=advice)
+
+
+async def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> None:
+    """As kubectl does: what was named, else $KUBECONFIG, else the pod's own account, else ~/.kube/config."""
+    if kubeconfig is None and context is None and "KUBECONFIG" not in os.environ:
+        try:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            return
+        except ConfigException:
+            pass  # not in a pod: the user's own kubeconfig then
+    await config.load_kube_config(  # type: ignore[no-untyped-call]
+        config_file=kubeconfig, context=context, client_configuration=settings
+    )
+
+
+def _socket(info: Any) -> socket.socket:
+    """A socket that notices a dead peer within half a minute: a silent watch is the normal case."""
+    made = socket.socket(*info[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in _KEEPALIVE.items():
+        made.setsockopt(socket.IPPROTO_TCP, option, seconds)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+async def send(
+    api: client.ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Any = None,
+    content_type: str = "application/json",
+) -> dict[str, Any]:
+    """One request; returns the answer's JSON, for a DELETE also that of a 404.
+
+    Raises `Transient`, `Conflict`, `Blocked` or `Invalid`.
+    """
+    try:
+        async with await open_response(
+            api, method, path, query=query, body=body, content_type=content_type, limit=_LIMIT
+        ) as response:
+            text = await response.text()
+            gone = method == "DELETE" and response.status == 404
+            if response.status >= 400 and not gone:
+                raise _translated(response, method, path, text)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise _unreachable(error, method, path) from error
+    answer: dict[str, Any] = json.loads(text)
+    return answer
+
+
+async def open_response(
+    api: client.ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Any = None,
+    content_type: str = "application/json",
+    limit: aiohttp.ClientTimeout,
+) -> aiohttp.ClientResponse:
+    """The raw response, its body unread. The caller closes it and looks at its status."""
+    request = await api.param_serialize(
+        method,
+        path,
+        query_params=list((query or {}).items()),
+        header_params={"Accept": "application/json", "Content-Type": content_type},
+        body=body,
+        auth_settings=["BearerToken"],
+    )
+    answer = await api.call_api(*request, _request_timeout=limit)
+    response: aiohttp.ClientResponse = answer.response
+    return response
+
+
+def _unreachable(error: Exception, method: str, path: str) -> Transient:
+    return Transient(
+        f"the API server does not answer ({type(error).__name__}: {error})",
+        where=f"{method} {path}",
+        untouched="Traffic goes on as it was",
+        todo="It is tried again",
+    )
+
+
+def _translated(response: aiohttp.ClientResponse, method: str, path: str, text: str) -> ReconcilerError:
+    """The API server's Status as one of our errors (Kubernetes API conventions, "Response Status Kind")."""
+    status = _status(text)
+    message = str(status.get("message") or text[:500])
+    code, where = response.status, f"{method} {path}"
+    if code in (409, 410):
+        return Conflict(message, where=where)
+    if code in (401, 403):
+        return Blocked(message, where=where, untouched=_AS_IT_WAS, todo=_permission_advice(code))
+    if code == 404:
+        todo = "Create the namespace, or correct the app's namespace in the configuration"
+        return Blocked(message, where=where, untouched=_AS_IT_WAS, todo=todo)
+    if code in (400, 405, 406, 413, 415, 422) or (code == 500 and _UNKNOWN_FIELD in message):
+        return Invalid(message, where=where, untouched=_AS_IT_WAS, todo="Correct the templates or values")
+    after = response.headers.get("Retry-After", "")
+    wait = float(after) if after.isdigit() else None
+    return Transient(message, where=where, untouched=_AS_IT_WAS, retry_after=wait)
+
+
+def _status(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _permission_advice(code: int) -> str:
+    if code == 401:
+        return "Renew the credentials in the kubeconfig or of the ServiceAccount"
+    return "As the message says: allow it in the Role of the account, correct the namespace, or raise the quota"

@@ -1,0 +1,148 @@
+"""List once, then watch: one task per kind and namespace keeps the store true.
+
+The protocol is the API server's (Kubernetes API concepts, "Efficient detection of changes"): list, watch from the
+list's resourceVersion, begin again with a list on 410 Gone. The client library's own `Watch` is left aside: it makes a
+client and a model object of its own for every watch and event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client
+
+from reconciler.adapters.cluster.kinds import Kind
+from reconciler.adapters.cluster.requests import open_response, send
+from reconciler.adapters.cluster.store import Store
+from reconciler.core.model import LABEL_APP
+from reconciler.errors import Conflict, ReconcilerError, Transient
+
+_SERVER_SIDE_LIMIT = 300
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 15.0
+_PAGE = "500"
+_LINE_LIMIT = 8 * 2**20
+
+
+class Watch:
+    """Keeps one kind in one namespace up to date in `store`, for ever, whatever happens to the API server.
+
+    `synced` is set while the store is known to be true: cleared with the first failure, set again after a fresh list.
+    `on_failure(watch, retry_in, error)` and `on_recovery(watch)` are told once per outage, not once per attempt.
+    """
+
+    def __init__(
+        self,
+        api: client.ApiClient,
+        kind: Kind,
+        namespace: str,
+        store: Store,
+        on_failure: Callable[[Watch, float, ReconcilerError], None],
+        on_recovery: Callable[[Watch], None],
+    ) -> None:
+        self.kind = kind
+        self.namespace = namespace
+        self._api = api
+        self._store = store
+        self._on_failure = on_failure
+        self._on_recovery = on_recovery
+        self._version = ""
+        self._failures = 0
+        self.synced = asyncio.Event()
+
+    async def run(self) -> None:
+        """Never returns; cancel the task that runs it."""
+        while True:
+            try:
+                await self._follow()
+            except Conflict:
+                self._version = ""  # 410 Gone: too far behind, so list again
+            except ReconcilerError as error:
+                await self._back_off(error)
+
+    async def _back_off(self, error: ReconcilerError) -> None:
+        self.synced.clear()
+        self._version = ""  # what was missed meanwhile, a list tells for sure
+        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures) * random.uniform(0.8, 1.2)  # noqa: S311
+        self._failures = min(self._failures + 1, 10)
+        if self._failures == 1:
+            self._on_failure(self, delay, error)
+        await asyncio.sleep(delay)
+
+    async def _follow(self) -> None:
+        if not self._version:
+            await self._list()
+        async for change in self._changes():
+            self._take(change)
+
+    def _stands(self) -> None:
+        self.synced.set()
+        if self._failures:
+            self._failures = 0
+            self._on_recovery(self)
+
+    async def _list(self) -> None:
+        items: list[dict[str, Any]] = []
+        query = {"labelSelector": LABEL_APP, "limit": _PAGE}
+        while True:
+            page = await send(self._api, "GET", self.kind.path(self.namespace), query=query)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                break
+            query["continue"] = token
+        for each in items:
+            each |= {"kind": self.kind.name, "apiVersion": self.kind.api_version}
+        version = page["metadata"]["resourceVersion"]
+        self._store.replace(self.kind.name, self.namespace, items, version)
+        self._version = version
+
+    def _take(self, change: dict[str, Any]) -> None:
+        live = change["object"]
+        if change["type"] == "ERROR":
+            if live.get("code") == 410:
+                raise Conflict("the watch is too far behind")
+            raise Transient(f"the watch ended: {live.get('message')}")
+        self._version = live["metadata"]["resourceVersion"]
+        if change["type"] == "DELETED":
+            self._store.drop(live)
+        elif change["type"] != "BOOKMARK":
+            self._store.put(live)
+
+    async def _changes(self) -> AsyncIterator[dict[str, Any]]:
+        query = {
+            "labelSelector": LABEL_APP,
+            "watch": "true",
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(random.randint(_SERVER_SIDE_LIMIT // 2, _SERVER_SIDE_LIMIT)),  # noqa: S311
+        }
+        path = self.kind.path(self.namespace)
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SERVER_SIDE_LIMIT + 30)
+        try:
+            async with await open_response(self._api, "GET", path, query=query, limit=limit) as response:
+                if response.status == 410:
+                    raise Conflict("the watch is too far behind")
+                if response.status >= 400:
+                    raise Transient(f"the watch is refused: {response.status} {(await response.text())[:300]}")
+                self._stands()
+                async for line in _lines(response.content):
+                    yield json.loads(line)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Transient(f"the watch broke off ({type(error).__name__}: {error})", where=path) from error
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The stream cut at line feeds. aiohttp's own line reader refuses lines over its buffer; objects reach 1.5 MiB."""
+    rest = bytearray()
+    async for chunk in stream.iter_any():
+        rest += chunk
+        while (end := rest.find(b"\n")) >= 0:
+            yield bytes(rest[:end])
+            del rest[: end + 1]
+        if len(rest) > _LINE_LIMIT:
+            raise Transient("the API server sent an event of over 8 MiB")

@@ -1,0 +1,151 @@
+"""What may be asked of Git: addresses, branch names, paths. Text in, text out; anything hostile is refused here.
+
+Git commands get these strings as arguments, so the checks are the first of two defences; the second is that
+every command line ends its options with `--` and that git itself only speaks the transports in `SCHEMES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from reconciler.core.address import SCHEME, SCHEMES, address_fault, branch_fault, is_local
+from reconciler.errors import Invalid, Transient
+
+UNTOUCHED = "Nothing was changed in the cluster"
+
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/\s@:]*)(?P<password>:[^/\s]*)?@")
+_QUERY_SECRET = re.compile(r"([?&][^=&\s]*(?:token|key|secret|passw)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a fault is, as an error names it; its address never shows a secret."""
+
+    url: str
+    branch: str
+    commit: str = ""
+    path: str = ""
+
+    def __str__(self) -> str:
+        branch = f"branch {self.branch} of {masked(self.url)}"
+        if not self.commit:
+            return branch
+        return f"{self.path or '.'} at commit {self.commit[:10]} ({branch})"
+
+    def invalid(self, what: str, todo: str) -> Invalid:
+        """The error for an answer that cannot be used; it stays until Git or the configuration changes."""
+        return Invalid(what, where=str(self), untouched=UNTOUCHED, todo=todo)
+
+    def transient(self, what: str, todo: str = "") -> Transient:
+        """The error for no answer. `what` may quote git: secrets in it are masked here."""
+        todo = todo or "Check the network, the address and the credentials; it is tried again by itself"
+        return Transient(masked(what, self.url), where=str(self), untouched=UNTOUCHED, todo=todo)
+
+
+def masked(text: str, url: str = "") -> str:
+    """`text` without the passwords and tokens of the URLs in it, nor those of `url` standing on their own.
+
+    A lone user name of http(s) is hidden as well: hosts take access tokens there.
+    """
+    for secret in _secrets(url):
+        text = text.replace(secret, "***")
+    return _QUERY_SECRET.sub(r"\1***", _USERINFO.sub(_masked_userinfo, text))
+
+
+def _secrets(url: str) -> list[str]:
+    found = _USERINFO.search(url)
+    password = (found["password"] or "")[1:] if found else ""
+    # Short ones would riddle the message with stars; inside a URL they are masked all the same.
+    return [secret for secret in {password, unquote(password)} if len(secret) > 3]
+
+
+def _masked_userinfo(found: re.Match[str]) -> str:
+    if found["password"] is not None:
+        return f"{found['scheme']}://{found['user']}:***@"
+    if found["scheme"].lower().startswith("http"):
+        return f"{found['scheme']}://***@"
+    return found[0]
+
+
+def address_of(url: str) -> str:
+    """The address to give to git: an absolute path for a local repository, otherwise `url` itself.
+
+    Raises:
+        Invalid: for a transport that is not allowed, or anything git could take for something other than an
+            address.
+    """
+    fault = address_fault(url)
+    if fault:
+        todo = f"Use a path or a URL of {', '.join(SCHEMES)}"
+        raise Invalid(f"the repository address {fault}", where=masked(url), untouched=UNTOUCHED, todo=todo)
+    if not is_local(url):
+        return url
+    return str((Path(unquote(urlsplit(url).path)) if SCHEME.match(url) else Path(url)).absolute())
+
+
+def check_branch(branch: str, url: str) -> str:
+    """`branch` itself, if git-check-ref-format(1) allows it as a branch; otherwise raises Invalid."""
+    if branch_fault(branch):
+        raise Place(url, repr(branch)).invalid("this is not a branch name", "Correct ref.branch of the source")
+    return branch
+
+
+def split_path(path: str, place: Place) -> tuple[str, ...]:
+    """The parts of a path below the repository's root, `.` and inner `..` resolved; () is the root itself.
+
+    Resolving `..` by text alone is right because no symbolic link is ever followed.
+
+    Raises:
+        Invalid: when the path is absolute, leaves the repository, begins with `-` or contains NUL.
+    """
+    todo = "Give a path inside the repository"
+    if path.startswith(("/", "-")) or "\0" in path:
+        raise place.invalid("the path must not be absolute, begin with '-' or contain NUL", todo)
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == ".." and not parts:
+            raise place.invalid("the path leaves the repository", todo)
+        if part == "..":
+            parts.pop()
+        elif part not in ("", "."):
+            parts.append(part)
+    return tuple(parts)
+
+
+def mirror_name(url: str) -> str:
+    """The folder name of a URL's mirror: something readable, then 12 digits of its SHA-256.
+
+    Credentials of http(s) are left out, so that a renewed token keeps its mirror. The user of ssh:// stays: it
+    can choose another repository.
+    """
+    plain = re.sub(r"^(https?://)[^/]*@", r"\1", url, flags=re.IGNORECASE)
+    readable = re.sub(r"[^a-z0-9]+", "-", plain.partition("://")[2].lower() or plain.lower()).strip("-")
+    return f"{readable[-40:].strip('-') or 'repository'}-{hashlib.sha256(plain.encode()).hexdigest()[:12]}"
+
+
+def local_git_dir(url: str) -> Path | None:
+    """The folder with the refs of a local repository (of a linked worktree: the common one), else None.
+
+    None also when there is no repository at that path (yet). Looks at the disk, changes nothing.
+    """
+    if address_fault(url) or not is_local(url):
+        return None
+    address = address_of(url)
+    # The order in which git itself tries: gitrepository-layout(5), and enter_repo() in its path.c.
+    candidates = (Path(address + suffix) for suffix in ("/.git", "", ".git/.git", ".git"))
+    return next((found for path in candidates if (found := _git_dir_at(path))), None)
+
+
+def _git_dir_at(path: Path) -> Path | None:
+    if path.is_file():
+        pointer = path.read_bytes()[:4096].decode(errors="replace")
+        return _git_dir_at(path.parent / pointer[8:].strip()) if pointer.startswith("gitdir: ") else None
+    common = path / "commondir"
+    if common.is_file():
+        return _git_dir_at(path / common.read_text().strip())
+    is_repository = (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+    return path.resolve() if is_repository else None

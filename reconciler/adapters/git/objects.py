@@ -1,0 +1,164 @@
+"""Reading files of a commit out of a mirror, through GitPython's object streams. Blocking, and for one thread only.
+
+A size is always looked up before the content is read, so that an oversized file costs nothing.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from git.db import GitCmdObjectDB
+from git.objects.fun import tree_entries_from_data
+
+from reconciler.adapters.git.address import Place
+from reconciler.adapters.git.process import GitFailed, ObjectGit
+
+_GITLINK = 0o160000  # a submodule's commit, gitglossary(7) "gitlink"
+_TREE_BYTES = 16 << 20
+"""A folder listing larger than this (about 300,000 entries) is refused: it would only fill the memory."""
+_CACHED_ENTRIES = 20_000
+"""Tree entries kept in memory, about 4 MB: 1,000 apps in one folder read it once a commit, not 1,000 times."""
+
+Entries = Mapping[str, tuple[int, bytes]]
+"""A folder: name → (mode, object id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that is read: bytes of one file, and files and bytes of one folder."""
+
+    file_bytes: int = 1 << 20
+    folder_files: int = 64
+    folder_bytes: int = 1 << 20
+
+
+class CommitAbsent(Exception):
+    """The mirror does not hold that commit; the repository itself may."""
+
+
+class Damaged(Exception):
+    """The mirror lacks or cannot read something that it must have."""
+
+
+class Objects:
+    """The objects of one mirror, until `close`; git's `cat-file` stays running in between."""
+
+    def __init__(self, mirror: Path, env: Mapping[str, str]) -> None:
+        self._git = ObjectGit(mirror, env)
+        self._database = GitCmdObjectDB(mirror / "objects", self._git)
+        self._trees: OrderedDict[bytes, Entries] = OrderedDict()
+
+    def file(self, commit: str, parts: tuple[str, ...], place: Place, limits: Limits) -> bytes:
+        """The content of a regular file.
+
+        Raises:
+            Invalid: it is missing, something else than a regular file, or over the limit.
+            CommitAbsent, Damaged: about the mirror, see there.
+        """
+        if not parts:
+            raise place.invalid("this is a folder, not a file", "Name a file")
+        mode, identity = self._entry(commit, parts, place)
+        if stat.S_ISDIR(mode):
+            raise place.invalid("this is a folder, not a file", "Name a file")
+        size = self._size(identity)
+        if size > limits.file_bytes:
+            raise place.invalid(f"the file has {size} bytes, {limits.file_bytes} are allowed", "Make it smaller")
+        return self._content(identity, b"blob")
+
+    def folder(self, commit: str, parts: tuple[str, ...], place: Place, limits: Limits) -> dict[str, bytes]:
+        """Every regular file directly in a folder, name → content, sorted by name; sub-folders are passed over.
+
+        Raises:
+            Invalid: the folder is missing or over a limit, or holds a symbolic link or a submodule (left out
+                silently, a template would be missing).
+            CommitAbsent, Damaged: about the mirror, see there.
+        """
+        entries = self._entries(self._tree_of(commit), place)
+        if parts:
+            mode, identity = self._entry(commit, parts, place)
+            if not stat.S_ISDIR(mode):
+                raise place.invalid("this is a file, not a folder", "Name a folder")
+            entries = self._entries(identity, place)
+        for name, (mode, _) in entries.items():
+            _refuse_special(name, mode, place)
+        files = {name: blob for name, (mode, blob) in sorted(entries.items()) if not stat.S_ISDIR(mode)}
+        self._check_folder(files, place, limits)
+        return {name: self._content(blob, b"blob") for name, blob in files.items()}
+
+    def interrupt(self) -> None:
+        """From another thread: makes a read that hangs fail with Damaged."""
+        self._git.interrupt()
+
+    def close(self) -> None:
+        """Ends git's processes."""
+        self._git.clear_cache()
+
+    def _check_folder(self, files: Mapping[str, bytes], place: Place, limits: Limits) -> None:
+        if len(files) > limits.folder_files:
+            what = f"the folder has {len(files)} files, {limits.folder_files} are allowed"
+            raise place.invalid(what, "Split it or move files out")
+        total = sum(map(self._size, files.values()))
+        if total > limits.folder_bytes:
+            what = f"the folder's files have {total} bytes, {limits.folder_bytes} are allowed"
+            raise place.invalid(what, "Make them smaller or move files out")
+
+    def _entry(self, commit: str, parts: tuple[str, ...], place: Place) -> tuple[int, bytes]:
+        mode, identity = stat.S_IFDIR, self._tree_of(commit)
+        for depth, part in enumerate(parts):
+            if not stat.S_ISDIR(mode):
+                raise place.invalid(f"{'/'.join(parts[:depth])} is a file, not a folder", "Correct the path")
+            found = self._entries(identity, place).get(part)
+            if found is None:
+                raise place.invalid("there is no such file or folder", "Add it, or correct the path")
+            mode, identity = found
+            _refuse_special("/".join(parts[: depth + 1]), mode, place)
+        return mode, identity
+
+    def _tree_of(self, commit: str) -> bytes:
+        try:
+            identity, _, _ = self._git.get_object_header(commit + "^{tree}")
+        except ValueError as error:
+            # GitPython's only way to say it; `cat-file --batch-check` answers "<what was asked for> missing".
+            raise (CommitAbsent if "missing" in str(error) else Damaged)(str(error)) from error
+        except (OSError, GitFailed) as error:
+            raise Damaged(str(error)) from error
+        return bytes.fromhex(identity if isinstance(identity, str) else bytes(identity).decode("ascii"))
+
+    def _entries(self, tree: bytes, place: Place) -> Entries:
+        if tree in self._trees:
+            self._trees.move_to_end(tree)
+            return self._trees[tree]
+        if self._size(tree) > _TREE_BYTES:
+            raise place.invalid("a folder on the way has too many entries", "Split it")
+        parsed = tree_entries_from_data(self._content(tree, b"tree"))
+        self._trees[tree] = {name: (mode, identity) for identity, mode, name in parsed}
+        while sum(map(len, self._trees.values())) > _CACHED_ENTRIES and len(self._trees) > 1:
+            self._trees.popitem(last=False)
+        return self._trees[tree]
+
+    def _size(self, identity: bytes) -> int:
+        try:
+            return int(self._database.info(identity).size)
+        except (ValueError, OSError, GitFailed) as error:
+            raise Damaged(str(error)) from error
+
+    def _content(self, identity: bytes, kind: bytes) -> bytes:
+        try:
+            stream = self._database.stream(identity)
+            content = bytes(stream.read())
+        except (ValueError, OSError, GitFailed) as error:
+            raise Damaged(str(error)) from error
+        if len(content) != stream.size or stream.type not in (kind, kind.decode()):
+            raise Damaged(f"{identity.hex()} is cut short or not a {kind.decode()}")
+        return content
+
+
+def _refuse_special(name: str, mode: int, place: Place) -> None:
+    if stat.S_ISLNK(mode):
+        raise place.invalid(f"{name} is a symbolic link, and those are not followed", "Commit the file itself")
+    if stat.S_IFMT(mode) == _GITLINK:
+        raise place.invalid(f"{name} is a submodule, and those are not fetched", "Commit the files themselves")

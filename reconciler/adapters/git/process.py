@@ -1,0 +1,212 @@
+"""Running git: hardened, with an environment of its own, and so that its time-out really ends it.
+
+GitPython's `kill_after_timeout` is not used: it finds git's children (ssh, git-remote-https) with `pgrep` or `ps`,
+which slim container images lack, and then waits for pipes that such an orphan still holds open. Here every git
+leads a process group, which is ended as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from git.cmd import Git
+
+from reconciler.core.address import SCHEMES
+
+GRACE = 0.5
+"""Seconds between SIGTERM, on which git removes its lock files, and SIGKILL."""
+
+_KEPT = (
+    *("PATH", "HOME", "USER", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
+    *("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
+)
+_HINTS = ("Please make sure you have the correct access rights", "and the repository exists.", "hint:")
+
+_CONFIG = """\
+# Written by reconciler at every start; changes are lost.
+[core]
+    hooksPath = /dev/null
+    fsmonitor = false
+    logAllRefUpdates = false
+    # The mirror is a cache that can be built again: not worth waiting for the disk.
+    fsync = none
+[init]
+    templateDir =
+[transfer]
+    fsckObjects = true
+[fetch]
+    recurseSubmodules = false
+    writeCommitGraph = false
+    # Always keep the pack: it appears whole or not at all, where loose objects appear one by one.
+    unpackLimit = 1
+[submodule]
+    recurse = false
+[gc]
+    auto = 0
+    autoDetach = false
+[maintenance]
+    auto = false
+[credential]
+    helper =
+[protocol]
+    allow = never
+"""
+
+
+class GitFailed(Exception):
+    """Git ended with an error. The text is the telling part of its stderr, secrets still in it."""
+
+
+class GitTimedOut(Exception):
+    """Git was ended because its time was up."""
+
+
+def config_text(own: Sequence[Path]) -> str:
+    """The one configuration file that git reads besides the mirror's own.
+
+    It stands in for the user's and the system's. A file and not `-c` options, because git hides those from the
+    `upload-pack` that it starts for a local repository, which is where `safe.directory` is asked for: the
+    folders in `own` may belong to another user, as a mounted repository does.
+    """
+    allowed = "".join(f'[protocol "{scheme}"]\n    allow = always\n' for scheme in SCHEMES)
+    escaped = (str(path).replace("\\", "\\\\").replace('"', '\\"') for path in own)
+    return _CONFIG + allowed + "[safe]\n" + "".join(f'    directory = "{path}"\n' for path in escaped)
+
+
+def environment(config: Path, ssh_command: str) -> dict[str, str]:
+    """The whole environment for git. Of the daemon's own only `_KEPT` is handed on.
+
+    A variable such as GIT_DIR, GIT_CONFIG_COUNT or GIT_PROXY_COMMAND therefore cannot leak in. Credentials come
+    from the URL, `~/.netrc`, `~/.ssh` or an ssh agent; nobody is ever prompted.
+    """
+    return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
+        "LC_ALL": "C",
+        "LANGUAGE": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(config),
+        "GIT_CEILING_DIRECTORIES": str(config.parent.parent),
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "",
+        "GIT_SSH_COMMAND": f"{ssh_command} -oBatchMode=yes",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+
+
+class Runner:
+    """Runs one git command after another for one repository; `kill` ends the present one for good."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = dict(env)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, *arguments: str, cwd: Path, deadline: float) -> bytes:
+        """The stdout of `git arguments…`, run in the folder `cwd`. Blocks until `deadline` (time.monotonic) at most.
+
+        Raises:
+            GitTimedOut: the deadline passed. Git and everything that it started are gone then.
+            GitFailed: git ended with an error or could not be started.
+        """
+        process = self._start(["git", *arguments], cwd)
+        try:
+            stdout, stderr = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise GitTimedOut from None
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if process.returncode:
+            raise GitFailed(telling(stderr) or f"git ended with status {process.returncode}")
+        return stdout
+
+    def kill(self) -> None:
+        """Ends what runs now and refuses whatever comes later. From any thread, as often as you like."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                _signal_group(process, signal.SIGKILL)
+
+    def _start(self, command: list[str], cwd: Path) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise GitFailed("the repository was closed")
+            process = start(command, self._env, cwd, subprocess.DEVNULL, subprocess.PIPE)
+            self._running.add(process)
+            return process
+
+
+def start(
+    command: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    """Starts git as the leader of its own session, so that a terminal's Ctrl-C does not reach it either."""
+    try:
+        return subprocess.Popen(
+            command, env=env, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+    except OSError as error:
+        raise GitFailed(f"git cannot be started: {error.strerror or error}") from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    _signal_group(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        # Returns once git is gone *and* nobody holds its pipes any more, that is: all its children too.
+        process.communicate(timeout=GRACE)
+        return
+    _signal_group(process, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        # Bounded: a helper that left the group (ssh's ControlPersist does) may keep stderr open for ever.
+        process.communicate(timeout=GRACE)
+    process.poll()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    # Safe only because a leader that nobody has waited for keeps its id: see the callers.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+def telling(stderr: bytes) -> str:
+    """What git said last, without its general advice: one line, 300 characters at most."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_HINTS)]
+    # "Could not read from remote repository" alone says nothing; the line before it is ssh's reason.
+    vague = len(lines) > 1 and "Could not read from remote" in lines[-1]
+    text = lines[-2 if vague else -1].removeprefix("fatal: ").rstrip(".") if lines else ""
+    return "".join(char if char.isprintable() else " " for char in text)[:300]
+
+
+class ObjectGit(Git):
+    """GitPython's Git for its persistent `cat-file` processes, started with our environment and session.
+
+    GitPython copies the daemon's whole environment; this is the one method through which it starts processes.
+    """
+
+    def __init__(self, mirror: Path, env: Mapping[str, str]) -> None:
+        super().__init__(mirror)
+        self._mirror = mirror
+        self._hardened_env = {**env, "GIT_DIR": str(mirror)}
+
+    def execute(self, command: Any, istream: Any = None, **options: Any) -> Any:  # type: ignore[override]
+        """Starts `command`; returns its process as GitPython's own method does for `as_process=True`."""
+        process = start(command, self._hardened_env, self._mirror, istream, subprocess.DEVNULL)
+        return self.AutoInterrupt(process, command)
+
+    def interrupt(self) -> None:
+        """Kills the persistent processes from another thread; a blocked read then fails at once."""
+        for command in (self.cat_file_all, self.cat_file_header):
+            if command is not None and command.proc is not None:
+                command.proc.kill()

@@ -1,0 +1,226 @@
+"""`GitRepository`: the port, on the event loop, over blocking Git work in threads.
+
+Every repository URL has two threads of its own, so that one that hangs holds up nobody else: one for the network
+(which also serialises all writing to the mirror; that is its lock), and one for reading what is already here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.adapters.git.address import Place, address_of, check_branch, mirror_name, split_path
+from reconciler.adapters.git.mirror import MANY_PACKS, Mirror
+from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
+from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
+from reconciler.errors import Transient
+
+T = TypeVar("T")
+
+
+class _Unreadable(Exception):
+    """A read missed something; `damaged` is the generation of the mirror if that is at fault."""
+
+    def __init__(self, what: str, damaged: int | None) -> None:
+        super().__init__(what)
+        self.damaged = damaged
+
+
+class _Shared:
+    """What all branches of one URL have in common: the mirror, its reader and their two threads."""
+
+    def __init__(self, mirror: Mirror, ssh_command: str, name: str) -> None:
+        self.users = 0
+        self.mirror = mirror
+        self.name = name
+        self.env = environment(mirror.config, ssh_command)
+        self.network = ThreadPoolExecutor(1, f"git-network-{name}")
+        self.reading = ThreadPoolExecutor(1, f"git-reading-{name}")
+        self._objects: Objects | None = None
+        self._opened = -1
+
+    def objects(self) -> Objects:
+        """The reader of the mirror as it is now. For the reading thread."""
+        if self._objects is None or self._opened != self.mirror.generation:
+            self.forget()
+            self._opened = self.mirror.generation
+            self._objects = Objects(self.mirror.path, self.env)
+        return self._objects
+
+    def forget(self) -> None:
+        """Ends the reader; the next read opens a new one. For the reading thread."""
+        if self._objects is not None:
+            self._objects.close()
+        self._objects = None
+
+    def interrupt(self) -> None:
+        """Makes a read that hangs fail. From any thread."""
+        if self._objects is not None:
+            self._objects.interrupt()
+
+    def stop(self) -> None:
+        """Ends both threads; blocks for the moment that this takes."""
+        self.interrupt()
+        self.reading.submit(self.forget)
+        self.reading.shutdown(wait=True)
+        self.network.shutdown(wait=True, cancel_futures=True)
+
+
+class Mirrors:
+    """The mirrors below one data directory, one per repository URL, shared by all its branches and apps.
+
+    Args:
+        root: the directory; made when it is first needed. Losing it costs one fetch per repository.
+        ssh_command: how git calls ssh, with a key file for example; `-oBatchMode=yes` is added.
+        many_packs: fetches (each leaves a pack) after which a mirror is tidied.
+    """
+
+    def __init__(self, root: Path, *, ssh_command: str = "ssh", many_packs: int = MANY_PACKS) -> None:
+        self._root = root.absolute()
+        self._ssh_command = ssh_command
+        self._many_packs = many_packs
+        self._shared: dict[str, _Shared] = {}
+
+    def _take(self, url: str) -> _Shared:
+        name = mirror_name(url)
+        if name not in self._shared:
+            mirror = Mirror(self._root / name, many_packs=self._many_packs)
+            self._shared[name] = _Shared(mirror, self._ssh_command, name)
+        shared = self._shared[name]
+        shared.users += 1
+        return shared
+
+    async def _give_back(self, shared: _Shared) -> None:
+        shared.users -= 1
+        if shared.users == 0:
+            del self._shared[shared.name]
+            await asyncio.to_thread(shared.stop)
+
+
+class GitRepository:
+    """One branch of one Git repository, as `ports.Repository` describes it.
+
+    Args:
+        url: a path, or a URL of file, http(s) or ssh (also scp-like, `git@host:path`).
+        branch: its short name, `main`.
+        mirrors: where the copies live; give the same object to every repository.
+        timeout: seconds that one call may spend on Git; at its end the processes are killed.
+        limits: the most that is read.
+
+    Raises:
+        Invalid: for an address or a branch name that git must not be given.
+    """
+
+    def __init__(
+        self, url: str, branch: str, mirrors: Mirrors, *, timeout: float = 60.0, limits: Limits | None = None
+    ) -> None:
+        address_of(url)
+        self._place = Place(url, check_branch(branch, url))
+        self._timeout = timeout
+        self._limits = limits or Limits()
+        self._mirrors = mirrors
+        self._shared = mirrors._take(url)
+        self._git = Runner(self._shared.env)
+        self._closed = False
+
+    async def tip(self) -> str:
+        """The full commit id that the branch points to now, fetched and ready to be read.
+
+        Raises:
+            Transient: the repository cannot be reached, refuses us, or takes too long.
+            Invalid: there is no such branch; the error names some that there are.
+        """
+        return await self._fetching(self._place, self._tip)
+
+    async def read(self, commit: str, path: str) -> bytes:
+        """The file at `path` (from the repository's root, '/'-separated) in `commit` (full id).
+
+        Raises:
+            Transient: the commit has to be fetched again and cannot be.
+            Invalid: no such file or commit, not a regular file, too large, or a hostile path.
+        """
+        place = replace(self._place, commit=commit, path=path)
+        parts = split_path(path, place)
+        return await self._reading(place, lambda objects: objects.file(commit, parts, place, self._limits))
+
+    async def read_folder(self, commit: str, path: str) -> Mapping[str, bytes]:
+        """Every regular file directly in the folder `path`: name → content, sorted by name; errors as `read`."""
+        place = replace(self._place, commit=commit, path=path)
+        parts = split_path(path, place)
+        return await self._reading(place, lambda objects: objects.folder(commit, parts, place, self._limits))
+
+    async def close(self) -> None:
+        """Kills this repository's Git processes; a call still waiting for one gets Transient."""
+        if not self._closed:
+            self._closed = True
+            self._git.kill()
+            await self._mirrors._give_back(self._shared)
+
+    def _tip(self, deadline: float) -> str:
+        mirror = self._shared.mirror
+        commit = mirror.tip(self._git, self._place, deadline)
+        if mirror.maintenance_due:
+            # After the answer, as it may take longer than a release should wait. Not when the thread is ending.
+            with contextlib.suppress(RuntimeError):
+                self._shared.network.submit(lambda: mirror.maintain(self._git, time.monotonic() + self._timeout))
+        return commit
+
+    async def _fetching(self, place: Place, job: Callable[[float], T]) -> T:
+        self._check_open(place)
+
+        def timed() -> T:  # the clock starts when the thread is free, not while another branch fetches
+            return job(time.monotonic() + self._timeout)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._shared.network, timed)
+        except GitTimedOut:
+            raise place.transient(f"git did not finish within {self._timeout:g} s and was ended") from None
+        except (GitFailed, OSError) as error:
+            # `from None`: the cause's text may hold credentials, and the message says it all.
+            raise place.transient(f"git failed: {error}") from None
+
+    async def _reading(self, place: Place, job: Callable[[Objects], T]) -> T:
+        self._check_open(place)
+        if not _is_full_id(place.commit):
+            raise place.invalid("this is not a full commit id", "Report it: a defect of the reconciler")
+        try:
+            return await self._read_once(place, job)
+        except _Unreadable as error:
+            damaged, mirror = error.damaged, self._shared.mirror
+            await self._fetching(place, lambda end: mirror.restore(self._git, place, end, damaged=damaged))
+        try:
+            return await self._read_once(place, job)
+        except _Unreadable as error:
+            raise place.transient(f"the mirror cannot be read: {error}", "Check the data directory's disk") from None
+
+    async def _read_once(self, place: Place, job: Callable[[Objects], T]) -> T:
+        def look() -> T:
+            generation = self._shared.mirror.generation
+            try:
+                return job(self._shared.objects())
+            except CommitAbsent as error:
+                raise _Unreadable(str(error), None) from error
+            except Damaged as error:
+                self._shared.forget()
+                raise _Unreadable(str(error), generation) from error
+
+        future = asyncio.get_running_loop().run_in_executor(self._shared.reading, look)
+        try:
+            return await asyncio.wait_for(future, self._timeout)
+        except TimeoutError:
+            self._shared.interrupt()
+            raise place.transient(f"reading took longer than {self._timeout:g} s") from None
+
+    def _check_open(self, place: Place) -> None:
+        if self._closed:
+            raise Transient("the repository was closed", where=str(place))
+
+
+def _is_full_id(commit: str) -> bool:
+    return len(commit) == 40 and all(digit in "0123456789abcdef" for digit in commit)

@@ -1,0 +1,1 @@
+"""What runs: observe, plan, execute, again and again, for every app by itself."""

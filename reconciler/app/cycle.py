@@ -1,0 +1,201 @@
+"""One cycle of one app: see, plan, execute. Level-triggered: it keeps nothing that the next one needs.
+
+What a `Cycle` does keep serves the reader of events: which phase was told last, and which step may still have to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.app.execute import Executor, who
+from reconciler.app.observe import Eyes, with_equivalent
+from reconciler.core.action import Action, RequireFree
+from reconciler.core.effect import took_effect
+from reconciler.core.event import event
+from reconciler.core.health import trouble
+from reconciler.core.model import App, Desired, Manifest
+from reconciler.core.observed import Observed
+from reconciler.core.phase import Phase
+from reconciler.core.plan import Plan, plan
+from reconciler.errors import Transient
+from reconciler.ports import Clock, Cluster, Repository, Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The commit that a source's branch points to.
+
+    `noticed_at` is when the branch was first seen to point there, `checked_at` when the last look at the repository
+    began that still found it so (epoch seconds of this process' clock).
+    """
+
+    commit: str
+    noticed_at: float
+    checked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a cycle came to. `acted`: something was done, so look again at once. `outdated`: nothing was done, since
+    somebody else has acted after Git was last looked at: look at Git first, then again."""
+
+    plan: Plan
+    acted: bool
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Unanswered:
+    """A step that may have taken effect or not: its answer never came."""
+
+    action: Action
+    desired: Desired
+    noticed_at: float
+
+
+@dataclass(slots=True)
+class Cycle:
+    """The cycles of one app, one after the other, never two at a time."""
+
+    app: App
+    repository: Repository
+    cluster: Cluster
+    telemetry: Telemetry
+    clock: Clock
+    told: _Told = field(init=False)
+    _eyes: Eyes = field(init=False)
+    _executor: Executor = field(init=False)
+    _equivalent: frozenset[str] = frozenset()
+    _unanswered: _Unanswered | None = None
+    _seen: dict[tuple[str, str, float], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._eyes = Eyes(self.app, self.repository, self.cluster)
+        self._executor = Executor(self.cluster, self.telemetry, self.clock)
+        self.told = _Told(self.telemetry)
+
+    async def synced(self) -> None:
+        """Returns once it is known for sure what the cluster holds of the app."""
+        await self.cluster.synced(self.app.namespace)
+
+    @property
+    def about(self) -> Manifest | None:
+        """The live active Service, if there is one."""
+        name = self.app.strategy.active_service
+        live = self.cluster.view(self.app.namespace, self.app.name)
+        return next((each for each in live if each["kind"] == "Service" and each["metadata"]["name"] == name), None)
+
+    async def observed(self) -> Observed:
+        """What the cluster holds, whatever Git says."""
+        return await self._eyes.see_cluster()
+
+    async def look(self, tip: Tip) -> tuple[Desired, Observed, Plan]:
+        """Sees and plans, and changes nothing. Raises what Git and the cluster raise."""
+        desired, observed = await self._eyes.see(tip.commit)
+        observed = with_equivalent(observed, self._equivalent)
+        return desired, observed, plan(desired, observed, self.clock.now())
+
+    async def preconditions(self, made: Plan) -> None:
+        """Raises what a plan would fail at before its first write; changes nothing."""
+        for action in made.actions:
+            if isinstance(action, RequireFree):
+                await self.cluster.require_free(action.manifest)
+
+    async def run(self, tip: Tip) -> Outcome:
+        """Sees, plans, and does what the plan says. Raises at the first action that fails; those before it stand."""
+        desired, observed, made = await self.look(tip)
+        outdated = self._outdated(observed, tip)
+        if made.actions and outdated:
+            return Outcome(made, acted=False, outdated=True)
+        about = observed.service.live if observed.service else None
+        self._tell_late(observed, about)
+        self.told.about(desired, observed, made, self.clock.now())
+        for action in made.actions:
+            await self._execute(_Unanswered(action, desired, tip.noticed_at), about)
+        return Outcome(made, bool(made.actions))
+
+    async def _execute(self, step: _Unanswered, about: Manifest | None) -> None:
+        try:
+            self._equivalent |= await self._executor.execute(step.action, step.desired, about, step.noticed_at)
+        except Transient:
+            self._unanswered = step
+            raise
+        self._unanswered = None
+
+    def _tell_late(self, observed: Observed, about: Manifest | None) -> None:
+        """Tells of a step whose answer was lost, once the cluster shows that it took effect."""
+        step = self._unanswered
+        if step and took_effect(step.action, observed):
+            self._unanswered = None
+            self._executor.tell(step.action, step.desired, about, step.noticed_at)
+
+    def _outdated(self, observed: Observed, tip: Tip) -> bool:
+        """Whether somebody acted for a commit that is not our tip, after Git was last looked at.
+
+        Another daemon (a new leader, or one that polls sooner) may know a newer commit. To undo its switch, or delete
+        what it is bringing up, from an old view of Git would move live traffic back and forth. A switch is known by the
+        Service's memory, a promotion by its claim; times of one process only are compared.
+        """
+        now = self.clock.now()
+        active = observed.service.memory.active if observed.service else None
+        marks = {("switch", active.revision, active.since): active.commit} if active else {}
+        marks |= {("claim", w.uid, w.claim.since): w.claim.commit for w in observed.workloads if w.claim}
+        self._seen = {mark: self._seen.get(mark, now) for mark in marks}
+        return any(commit != tip.commit and tip.checked_at <= self._seen[mark] for mark, commit in marks.items())
+
+
+@dataclass(slots=True)
+class _Told:
+    """Tells of changes of phase and of health, each once."""
+
+    telemetry: Telemetry
+    phase: Phase | None = None
+    _ready: tuple[str, str] | None = None
+    _trouble: str = ""
+
+    def about(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
+        """Emits what is new in this plan. `now` in epoch seconds."""
+        self._readiness(desired, observed, made, now)
+        self._health(desired, observed, made)
+        if made.phase is self.phase:
+            return
+        before = self.phase.value if self.phase else None
+        self.phase = made.phase
+        reason = {"reason": made.reason} if made.reason else {}
+        self._emit("phase_changed", desired, None, phase=made.phase.value, from_phase=before, **reason)
+        about = observed.service.live if observed.service else None
+        if made.phase is Phase.DRIFTED:
+            self._emit("drift_refused", desired, about, **_DRIFT, **reason)
+        if made.phase is Phase.DEGRADED:
+            self._emit("degraded", desired, about, **_DOWN, **reason)
+        if before == Phase.DEGRADED and made.phase in (Phase.STABLE, Phase.RETAINING, Phase.CONFIRMING):
+            self._emit("recovered", desired, about, **reason)
+
+    def _readiness(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
+        key = desired.revision, desired.commit
+        target = observed.workload(desired.revision)
+        if made.phase is Phase.SWITCHING and target and self._ready != key:
+            self._ready = key
+            began = target.claim.since if target.claim and target.claim.commit == desired.commit else now
+            self._emit("revision_ready", desired, None, replicas=target.replicas, duration=round(now - began, 3))
+
+    def _health(self, desired: Desired, observed: Observed, made: Plan) -> None:
+        target = observed.workload(desired.revision)
+        found = trouble(target) if target and made.phase is Phase.PROGRESSING else ""
+        if found and found != self._trouble:
+            self._emit("revision_unhealthy", desired, None, reason=found)
+        self._trouble = found or self._trouble
+
+    def _emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
+        self.telemetry.emit(event(name, **who(desired), **fields), about)
+
+
+_DOWN: Mapping[str, str] = {
+    "untouched": "An earlier colour that is still there is kept until this one serves again",
+    "todo": "Run `git revert`, or mend what its pods complain of",
+}
+_DRIFT: Mapping[str, str] = {
+    "untouched": "The Deployment was left as it is: to put it back would restart pods in service",
+    "todo": "Take the edit back by hand, or commit a change: the next release brings up a clean colour",
+}

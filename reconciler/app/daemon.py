@@ -1,0 +1,127 @@
+"""The running whole: which sources are followed and which apps are looped, by the configuration in force.
+
+A changed configuration is applied by difference: what it does not touch goes on undisturbed, in the middle of a
+promotion too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from reconciler.app.cycle import Cycle
+from reconciler.app.loop import AppLoop, keep_going
+from reconciler.app.settings import Settings, SourceSettings
+from reconciler.app.sources import Source
+from reconciler.core.model import App
+from reconciler.errors import Invalid
+from reconciler.ports import Clock, Cluster, Repository, Telemetry
+
+Part = TypeVar("Part")
+
+
+@dataclass(slots=True)
+class _Running(Generic[Part]):
+    """A part with the task that runs it, and the settings that it was made from."""
+
+    made_from: object
+    part: Part
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Sources and apps at work. `open_repository` gives the adapter of a source."""
+
+    cluster: Cluster
+    telemetry: Telemetry
+    clock: Clock
+    open_repository: Callable[[SourceSettings], Repository]
+    _sources: dict[str, _Running[Source]] = field(default_factory=dict)
+    _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
+
+    async def apply(self, settings: Settings) -> bool:
+        """Brings what runs in line with `settings`: ends what left or changed, starts what is new or changed.
+
+        Returns whether there was any difference. Raises `Invalid`, before anything was ended, for an address that
+        no repository can have.
+        """
+        sources = {each.name: each for each in settings.sources}
+        apps = {each.name: each for each in settings.apps}
+        before = set(self._apps)
+        renewed = {name for name, run in self._sources.items() if sources.get(name) != run.made_from}
+        new = sources.keys() - self._sources.keys()
+        opened = await self._open([each for name, each in sources.items() if name in renewed | new])
+        await self._end_apps(lambda app: apps.get(app.name) != app or app.source in renewed)
+        await self._end_sources(renewed)
+        for name, repository in opened.items():
+            self._start_source(sources[name], repository)
+        started = [app for app in apps.values() if app.name not in self._apps]
+        for app in started:
+            self._start_app(app)
+        ended = before - self._apps.keys()
+        return bool(opened or renewed or started or ended)
+
+    def wake_app(self, name: str) -> None:
+        """Something about this app changed in the cluster."""
+        if name in self._apps:
+            self._apps[name].part.wake()
+
+    def wake_source(self, name: str) -> None:
+        """Something about this source's repository may have changed."""
+        if name in self._sources:
+            self._sources[name].part.wake()
+
+    async def stop(self) -> None:
+        """Ends every task. An action under way is cut off; the next daemon finds what it left, and goes on."""
+        await self._end_apps(lambda _: True)
+        await self._end_sources(set(self._sources))
+
+    async def _open(self, sources: list[SourceSettings]) -> dict[str, Repository]:
+        """The repositories of all `sources`, or, if one of them has an unusable address, of none."""
+        opened: dict[str, Repository] = {}
+        try:
+            for each in sources:
+                opened[each.name] = self.open_repository(each)
+        except Invalid:
+            for repository in opened.values():
+                await repository.close()
+            raise
+        return opened
+
+    def _start_source(self, settings: SourceSettings, repository: Repository) -> None:
+        source = Source(settings, repository, self.telemetry, self.clock, self._source_moved)
+        task = self._start(f"source {settings.name}", source.run)
+        self._sources[settings.name] = _Running(settings, source, task)
+
+    def _start_app(self, app: App) -> None:
+        source = self._sources[app.source].part
+        cycle = Cycle(app, source.repository, self.cluster, self.telemetry, self.clock)
+        loop = AppLoop(cycle, self.telemetry, self.clock, lambda: source.tip, source.ask)
+        self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
+
+    def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        return asyncio.create_task(keep_going(name, work, self.telemetry, self.clock), name=name)
+
+    def _source_moved(self, source: str) -> None:
+        for run in self._apps.values():
+            if run.part.cycle.app.source == source:
+                run.part.wake()
+
+    async def _end_apps(self, ended: Callable[[App], bool]) -> None:
+        names = [name for name, run in self._apps.items() if ended(run.part.cycle.app)]
+        await _cancel([self._apps.pop(name).task for name in names])
+
+    async def _end_sources(self, names: set[str]) -> None:
+        runs = [self._sources.pop(name) for name in names]
+        await _cancel([run.task for run in runs])
+        for run in runs:
+            await run.part.repository.close()
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

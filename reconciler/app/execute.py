@@ -1,0 +1,160 @@
+"""Carries out actions, and tells what became of each. The only place in the app layer that writes.
+
+An action either takes effect whole, or raises and takes none; the event follows the effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reconciler.core.action import (
+    Action,
+    Apply,
+    CreateService,
+    Handover,
+    Purpose,
+    Remember,
+    RequireFree,
+    Retire,
+    Switch,
+)
+from reconciler.core.event import event
+from reconciler.core.memory import Active, read_claim
+from reconciler.core.model import Desired, Manifest
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER
+from reconciler.ports import Clock, Cluster, Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """Executes one app's actions against `cluster`."""
+
+    cluster: Cluster
+    telemetry: Telemetry
+    clock: Clock
+
+    async def execute(
+        self, action: Action, desired: Desired, about: Manifest | None, noticed_at: float
+    ) -> frozenset[str]:
+        """Carries out `action`, and tells of it; events name `desired` and go to the live Service `about` too.
+
+        `noticed_at` (epoch seconds) is when the commit was noticed. Returns the differences that the API server
+        turned out not to see (`Observed.equivalent`). Raises what `ports.Cluster` raises.
+        """
+        match action:
+            case RequireFree():
+                await self.cluster.require_free(action.manifest)
+                return frozenset()
+            case Apply():
+                stored = await self.cluster.apply(action.manifest, APPLY_MANAGER, action.live)
+                if action.live and stored["metadata"]["resourceVersion"] == action.live.resource_version:
+                    name = f"{action.live.kind}/{action.live.name}"
+                    return frozenset(f"{name} {each.identity}" for each in action.differences)
+            case CreateService():
+                about = await self.cluster.create(action.manifest, SWITCH_MANAGER)
+            case Switch() | Remember():
+                about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.service)
+            case Handover():
+                await self._hand_over(action)
+            case Retire():
+                if not await self._retire(action, desired.app.namespace):
+                    return frozenset()
+        self.tell(action, desired, about, noticed_at)
+        return frozenset()
+
+    def tell(self, action: Action, desired: Desired, about: Manifest | None, noticed_at: float) -> None:
+        """Tells that `action` took effect."""
+        match action:
+            case Apply():
+                self._applied(action, desired, about, noticed_at)
+            case CreateService():
+                why = f"first release: commit {desired.commit[:12]} wants {desired.version}"
+                self._switched(desired, about, action.to, None, action.began, why)
+            case Switch():
+                self._switched(desired, about, action.to, action.source, action.began, action.reason)
+                if action.rollback:
+                    self._rolled_back(desired, about, action)
+            case Remember():
+                self._remembered(action, desired, about)
+            case Retire() if action.event:
+                gone = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
+                fields = {**who(desired), **gone, "reason": action.reason}
+                self.telemetry.emit(event(action.event, **fields), about)
+
+    def _emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
+        self.telemetry.emit(event(name, **who(desired), **fields), about)
+
+    def _applied(self, action: Apply, desired: Desired, about: Manifest | None, noticed_at: float) -> None:
+        manifest, purpose = action.manifest, action.purpose
+        replicas = manifest["spec"].get("replicas") if "spec" in manifest else None
+        if purpose is Purpose.REPAIR:
+            shown = [each.shown for each in action.differences]
+            name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+            self._emit("drift_repaired", desired, about, object=name, differences=shown)
+        elif purpose is Purpose.RELEASE and manifest["kind"] == "Deployment":
+            took = round(self.clock.now() - noticed_at, 3)
+            self._emit("revision_applied", desired, about, replicas=replicas, duration=took)
+        elif purpose is Purpose.REUSE:
+            self._emit("revision_reused", desired, about)
+        elif purpose is Purpose.SCALE:
+            self._emit("revision_scaled", desired, about, replicas=replicas)
+        elif purpose is Purpose.REJECT and action.rejection:
+            claim = read_claim(manifest["metadata"]["annotations"])
+            since = {"duration": round(action.rejection.at - claim.since, 3)} if claim else {}
+            self._emit("rejected", desired, about, **since, reason=action.rejection.reason, **_REJECTED)
+
+    def _switched(
+        self, desired: Desired, about: Manifest | None, to: Active, source: Active | None, began: float, reason: str
+    ) -> None:
+        took = round(to.since - began, 3)
+        self._emit("switched", desired, about, **came_from(source), duration=took, reason=reason)
+
+    def _rolled_back(self, desired: Desired, about: Manifest | None, action: Switch) -> None:
+        took = round(action.to.since - action.began, 3)
+        fields = came_from(action.source)
+        self._emit("rolled_back", desired, about, **fields, duration=took, reason=action.reason)
+
+    def _remembered(self, action: Remember, desired: Desired, about: Manifest | None) -> None:
+        fields: dict[str, object] = {"reason": action.reason} if action.reason else {}
+        fields |= _REJECTED if action.event == "rejected" else {}
+        if action.began is not None:
+            fields["duration"] = round(self.clock.now() - action.began, 3)
+        self._emit(action.event, desired, about, **fields)
+
+    async def _hand_over(self, action: Handover) -> None:
+        """In this order every field has an owner at every moment, so nothing is reset on the way."""
+        stored = await self.cluster.apply(action.rendered, APPLY_MANAGER, action.service)
+        at_rendered = replace(action.service, resource_version=stored["metadata"]["resourceVersion"])
+        stored = await self.cluster.apply(action.kept, SWITCH_MANAGER, at_rendered)
+        await self.cluster.drop_update_ownership(stored, SWITCH_MANAGER)
+
+    async def _retire(self, action: Retire, namespace: str) -> bool:
+        """Returns whether it was this call that deleted the Deployment."""
+        deleted = [await self.cluster.delete(namespace, each) for each in action.objects]
+        return action.objects[0].kind == "Deployment" and deleted[0]
+
+
+def who(desired: Desired) -> dict[str, object]:
+    """The fields by which every event of a revision names it."""
+    return {
+        "app": desired.app.name,
+        "namespace": desired.app.namespace,
+        "version": desired.version,
+        "revision": desired.revision,
+        "colour": desired.slot.colour.value,
+        "commit": desired.commit,
+    }
+
+
+def came_from(source: Active | None) -> dict[str, object]:
+    """The fields of a switch that say what the selector pointed to before."""
+    return {
+        "from_revision": source.revision if source else None,
+        "from_version": source.version if source else None,
+    }
+
+
+_REJECTED = {
+    "untouched": "Traffic stays where it is; the failed pods stay for abortScaleDownDelay to be looked at",
+    "todo": "Commit a mended version, or `git revert`; any new commit tries again",
+}

@@ -1,0 +1,134 @@
+"""Keeps every app's cycle turning: wake-ups in, cycles out, back-off in between.
+
+One task per app: apps never wait for each other, and one app's cycles never overlap. The one broad `except` of the
+project is here: what escapes is a bug, told as such, and holds up only the task that it happened in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from reconciler.app.backoff import BackOff
+from reconciler.app.cycle import Cycle, Outcome, Tip
+from reconciler.core.event import event
+from reconciler.errors import Conflict, Invalid, Permanent, ReconcilerError, Transient
+from reconciler.ports import Clock, Telemetry
+
+_BUSY_LIMIT = 20
+"""Cycles in a row that all changed something. A promotion takes about five; more is a fight with another writer."""
+
+_TRIES = 5
+_NEVER = 3600.0
+
+
+async def keep_going(name: str, work: Callable[[], Awaitable[None]], telemetry: Telemetry, clock: Clock) -> None:
+    """Runs `work` for ever. It ends only by a bug: that is told, and `work` is begun anew after a back-off."""
+    back_off = BackOff()
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the one place: a bug must not end the daemon
+            delay = clock.jitter(back_off.failed(error))
+            told = "".join(traceback.format_exception(error))[-4000:]
+            telemetry.emit(event("bug", task=name, retry_in=round(delay, 3), reason=told))
+            await asyncio.sleep(delay)
+
+
+@dataclass(slots=True)
+class AppLoop:
+    """One app's loop. `tip()` gives the commit that its source points to, or None before the first look; `look_at_git`
+    asks for a fresh look, after which the loop is woken."""
+
+    cycle: Cycle
+    telemetry: Telemetry
+    clock: Clock
+    tip: Callable[[], Tip | None]
+    look_at_git: Callable[[], None]
+    error: ReconcilerError | None = None
+    outcome: Outcome | None = None
+    _told: tuple[str, tuple[object, ...]] | None = None
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _back_off: BackOff = field(default_factory=BackOff)
+    _busy: int = 0
+
+    def wake(self) -> None:
+        """Something changed: look afresh. Any number of wake-ups before the next cycle are one."""
+        self._woken.set()
+
+    @property
+    def gave_up(self) -> bool:
+        """The last cycle failed in a way that a command should not wait out: for good, or several times in a row."""
+        return isinstance(self.error, Permanent) or self._back_off.failures >= _TRIES
+
+    async def run(self, until: Callable[[AppLoop], bool] = lambda _: False) -> None:
+        """Turns for ever, or until the condition holds after a turn; cancel the task that runs it."""
+        while True:
+            self._woken.clear()
+            delay = await self.turn()
+            if until(self):
+                return
+            if delay <= 0:
+                continue
+            try:
+                await asyncio.wait_for(self._woken.wait(), delay)
+            except TimeoutError:
+                continue
+
+    async def turn(self) -> float:
+        """One cycle, its failure told and turned into a delay. Returns the seconds until the next is due."""
+        await self.cycle.synced()  # first: Git is to be asked about no earlier than what is done about it
+        tip = self.tip()
+        if tip is None:
+            return _NEVER
+        try:
+            outcome = await self.cycle.run(tip)
+        except ReconcilerError as error:
+            return self._failed(error, tip)
+        return self._succeeded(outcome)
+
+    def _succeeded(self, outcome: Outcome) -> float:
+        self.outcome, self.error, self._told = outcome, None, None
+        self._back_off.succeeded()
+        self._busy = self._busy + 1 if outcome.acted else 0
+        if outcome.outdated:
+            self.look_at_git()
+            return _NEVER
+        if outcome.acted:
+            return 0.0 if self._busy < _BUSY_LIMIT else self.clock.jitter(min(30.0, 0.1 * (self._busy - _BUSY_LIMIT)))
+        wake_at = outcome.plan.wake_at
+        return _NEVER if wake_at is None else max(0.001, wake_at - self.clock.now())
+
+    def _failed(self, error: ReconcilerError, tip: Tip) -> float:
+        """Tells a failure once, not once per attempt; a conflict is no failure, only news."""
+        self.error = error
+        delay = self.clock.jitter(self._back_off.failed(error))
+        if isinstance(error, Conflict) and self._back_off.failures < 5:
+            return delay
+        self._tell(error, tip, delay)
+        return delay
+
+    def _tell(self, error: ReconcilerError, tip: Tip, delay: float) -> None:
+        known = (tip.commit, error.args)
+        if self._told == known:
+            return
+        self._told = known
+        app = self.cycle.app
+        fields: dict[str, object] = {"app": app.name, "namespace": app.namespace, "commit": tip.commit}
+        fields["reason"] = f"{error.where}: {error.what}" if error.where else error.what
+        fields["untouched"] = error.untouched or "Nothing was changed in the cluster; traffic goes on as it was"
+        fields |= {"todo": error.todo} if error.todo else {}
+        name = _EVENT_OF[next(kind for kind in _EVENT_OF if isinstance(error, kind))]
+        if name == "app_failed":
+            fields["retry_in"] = round(delay, 3)
+        self.telemetry.emit(event(name, **fields), self.cycle.about)
+
+
+_EVENT_OF: dict[type[ReconcilerError], str] = {
+    Invalid: "app_invalid",
+    Permanent: "app_blocked",
+    Transient: "app_failed",
+    Conflict: "app_failed",
+}

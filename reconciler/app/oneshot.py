@@ -1,0 +1,176 @@
+"""One look, or one run to rest, of every app: what `once`, `plan`, `render`, `validate` and `status` do."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.loop import AppLoop
+from reconciler.app.observe import read_release
+from reconciler.app.settings import Settings, SourceSettings
+from reconciler.core.model import App, Colour, Desired, Slot
+from reconciler.core.observed import Observed
+from reconciler.core.phase import PHASES
+from reconciler.core.plan import Plan
+from reconciler.core.render import identify, render
+from reconciler.errors import ReconcilerError
+from reconciler.ports import Clock, Cluster, Repository, Telemetry
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One app as it was found, at `at` (epoch seconds). `error` says what could not be read, or stands in the way; what
+    depends on it is None."""
+
+    app: App
+    desired: Desired | None = None
+    observed: Observed | None = None
+    plan: Plan | None = None
+    error: ReconcilerError | None = None
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Workbench:
+    """Configuration, repositories and cluster for one command. An async context manager: leaving it closes Git."""
+
+    settings: Settings
+    clock: Clock
+    open_repository: Callable[[SourceSettings], Repository]
+    _cluster: Cluster | None = None
+    _telemetry: Telemetry | None = None
+    _loops: dict[str, AppLoop] = field(default_factory=dict)
+    _repositories: dict[str, Repository] = field(default_factory=dict)
+    _tips: dict[str, asyncio.Task[str]] = field(default_factory=dict)
+    _broken: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+
+    async def __aenter__(self) -> Workbench:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for repository in self._repositories.values():
+            await repository.close()
+        for broken in self._broken.values():
+            if not broken.cancel():
+                broken.exception()  # seen, so that asyncio does not complain of it
+
+    def join(self, cluster: Cluster, telemetry: Telemetry) -> None:
+        """Adds the cluster, for the commands that need it."""
+        self._cluster, self._telemetry = cluster, telemetry
+
+    def changed(self, app: str) -> None:
+        """An object of `app` changed in the cluster."""
+        if app in self._loops:
+            self._loops[app].wake()
+
+    def outage(self, kind: str, namespace: str, retry_in: float, error: ReconcilerError) -> None:
+        """A command does not wait for a namespace that cannot be read: what it was to do there fails."""
+        broken = self._broken_in(namespace)
+        if not broken.done():
+            broken.set_exception(error)
+
+    def _broken_in(self, namespace: str) -> asyncio.Future[None]:
+        if namespace not in self._broken:
+            self._broken[namespace] = asyncio.get_running_loop().create_future()
+        return self._broken[namespace]
+
+    def apps(self, names: Sequence[str]) -> list[App]:
+        """The configured apps called `names`, or all. Raises KeyError with the first unknown name."""
+        apps = {each.name: each for each in self.settings.apps}
+        return [apps[name] for name in names] if names else list(apps.values())
+
+    async def look(self, names: Sequence[str]) -> list[Sight]:
+        """Every app with its plan; nothing is changed."""
+        return list(await asyncio.gather(*(self._look(app) for app in self.apps(names))))
+
+    async def render(self, names: Sequence[str]) -> list[Sight]:
+        """Every app rendered as for a first release; the cluster is not asked."""
+        return list(await asyncio.gather(*(self._render(app) for app in self.apps(names))))
+
+    async def settle(self, names: Sequence[str]) -> list[Sight]:
+        """Reconciles every app until it is at rest: stable, retaining, rejected, or stopped by an error."""
+        return list(await asyncio.gather(*(self._settle(app) for app in self.apps(names))))
+
+    async def _look(self, app: App) -> Sight:
+        cycle = self._cycle(app)
+        try:
+            tip = await self._tip(app)
+            desired, observed, made = await self._or_broken(app, cycle.look(tip))
+            await self._or_broken(app, cycle.preconditions(made))
+        except ReconcilerError as error:
+            return Sight(app, observed=await self._what_is_there(app, cycle), error=error, at=self.clock.now())
+        return Sight(app, desired, observed, made, at=self.clock.now())
+
+    async def _what_is_there(self, app: App, cycle: Cycle) -> Observed | None:
+        """What the cluster holds, though it is not known what it should."""
+        try:
+            return await self._or_broken(app, cycle.observed())
+        except ReconcilerError:
+            return None
+
+    async def _render(self, app: App) -> Sight:
+        try:
+            tip = await self._tip(app)
+            release = await read_release(app, self._repository(app), tip.commit)
+            identify(app, release)
+            return Sight(app, render(app, release, Slot(Colour.BLUE, tip.commit)))
+        except ReconcilerError as error:
+            return Sight(app, error=error)
+
+    async def _settle(self, app: App) -> Sight:
+        try:
+            tip = await self._tip(app)
+            await self._or_broken(app, self._run_to_rest(app, tip))
+            desired, observed, made = await self._cycle(app).look(tip)
+        except ReconcilerError as error:
+            return Sight(app, error=error)
+        return Sight(app, desired, observed, made, at=self.clock.now())
+
+    async def _run_to_rest(self, app: App, tip: Tip) -> None:
+        assert self._telemetry is not None
+        # A command reads Git once, when it is called: what it found then is what its user asked for.
+        now = replace(tip, checked_at=math.inf)
+        loop = AppLoop(self._cycle(app), self._telemetry, self.clock, lambda: now, lambda: None)
+        self._loops[app.name] = loop
+        await loop.run(until=_at_rest)
+        if loop.error is not None:
+            raise loop.error
+
+    def _cycle(self, app: App) -> Cycle:
+        assert self._cluster is not None
+        assert self._telemetry is not None
+        return Cycle(app, self._repository(app), self._cluster, self._telemetry, self.clock)
+
+    async def _tip(self, app: App) -> Tip:
+        began = self.clock.now()
+        if app.source not in self._tips:
+            self._tips[app.source] = asyncio.create_task(self._repository(app).tip())
+        return Tip(await self._tips[app.source], began, began)
+
+    def _repository(self, app: App) -> Repository:
+        if app.source not in self._repositories:
+            source = next(each for each in self.settings.sources if each.name == app.source)
+            self._repositories[app.source] = self.open_repository(source)
+        return self._repositories[app.source]
+
+    async def _or_broken(self, app: App, work: Awaitable[T]) -> T:
+        """The work's result, unless the app's namespace turns out to be unreadable first."""
+        task, broken = asyncio.ensure_future(work), self._broken_in(app.namespace)
+        await asyncio.wait((task, broken), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            broken.result()
+        return await task
+
+
+def _at_rest(loop: AppLoop) -> bool:
+    """Nothing left to do but to wait for retention, for Git, or for somebody to mend an error."""
+    if loop.error is not None:
+        return loop.gave_up
+    return loop.outcome is not None and not loop.outcome.acted and PHASES[loop.outcome.plan.phase].settled

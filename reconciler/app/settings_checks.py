@@ -1,0 +1,141 @@
+"""What is wrong with a configuration: pydantic's findings in plain words, and the rules between entries."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from reconciler.core.naming import wrong_dns_label, wrong_service_name
+from reconciler.core.strictyaml import Document, Key
+from reconciler.core.text import did_you_mean
+from reconciler.errors import Invalid
+
+_TYPES = {
+    "string_type": "must be text",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+    "list_type": "must be a list",
+    "missing": "is missing",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong: the field at `path`, and what about it."""
+
+    path: tuple[Key, ...]
+    what: str
+
+
+def described(error: Mapping[str, Any], model: type[BaseModel]) -> Problem:
+    """A finding of pydantic (an element of `ValidationError.errors()`) in our words, without any input in it."""
+    path = tuple(error["loc"])
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return Problem(path, f"unknown key{did_you_mean(str(path[-1]), _known_keys(model, path[:-1]))}")
+    if path and path[-1] == "autoPromotionEnabled":
+        return Problem(path, "only `true` works: approvals are not in this version")
+    if kind == "value_error":
+        return Problem(path, str(error["ctx"]["error"]))
+    return Problem(path, _TYPES.get(kind, error["msg"][:1].lower() + error["msg"][1:]))
+
+
+def collect(data: Any) -> list[Problem]:
+    """What breaks a rule between entries, in data that may be wrong in any other way as well."""
+    sources, apps = _entries(data, "sources"), _entries(data, "apps")
+    return [
+        *_repeated(sources, "sources", "name", _name, "another source has this name already"),
+        *_repeated(apps, "apps", "name", _name, "another app has this name already"),
+        *_repeated(apps, "apps", "strategy", _active_service, "another app has this active Service already"),
+        *_unknown_sources(apps, sources),
+        *_unfit_names(apps),
+    ]
+
+
+def report(problems: Iterable[Problem], document: Document) -> Invalid:
+    """One error for all problems, one line for each, in the order of the file."""
+    lines = {f"{document.at(*each.path)}: {_path_text(each.path)}{each.what}": each for each in problems}
+    in_order = sorted(lines, key=lambda line: int(line.removeprefix(f"{document.where}:").partition(":")[0]))
+    return Invalid("\n".join(in_order))
+
+
+def _entries(data: Any, key: str) -> list[Mapping[str, Any]]:
+    """The list at `key`, with an empty mapping for whatever is no mapping, so that indices stay right."""
+    found = data.get(key) if isinstance(data, dict) else None
+    return [each if isinstance(each, dict) else {} for each in found] if isinstance(found, list) else []
+
+
+def _name(entry: Mapping[str, Any]) -> Any:
+    return entry.get("name")
+
+
+def _active_service(app: Mapping[str, Any]) -> Any:
+    strategy = app.get("strategy")
+    service = strategy.get("activeService") if isinstance(strategy, dict) else None
+    service = service or app.get("name")
+    namespace = app.get("namespace") or "default"
+    return (namespace, service) if isinstance(namespace, str) and isinstance(service, str) else None
+
+
+def _repeated(
+    entries: Sequence[Mapping[str, Any]],
+    section: str,
+    key: str,
+    identity: Callable[[Mapping[str, Any]], Any],
+    what: str,
+) -> Iterator[Problem]:
+    seen: dict[Any, int] = {}
+    for index, entry in enumerate(entries):
+        own = identity(entry)
+        if not isinstance(own, (str, tuple)):
+            continue
+        first = seen.setdefault(own, index)
+        if first != index:
+            shown = own if isinstance(own, str) else "/".join(own)
+            yield Problem((section, index, key), f"{what} ({shown}, {section}[{first}])")
+
+
+def _unknown_sources(apps: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    known = [name for source in sources if isinstance(name := source.get("name"), str)]
+    for index, app in enumerate(apps):
+        wanted = app.get("source")
+        if isinstance(wanted, str) and wanted not in known:
+            yield Problem(("apps", index, "source"), f"there is no source `{wanted}`{did_you_mean(wanted, known)}")
+
+
+def _unfit_names(apps: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """An app's name is its Service's too, unless it names another."""
+    for index, app in enumerate(apps):
+        found = _active_service(app)
+        if not found or found[1] != app.get("name") or wrong_dns_label(found[1]):
+            continue
+        if wrong := wrong_service_name(found[1]):
+            yield Problem(("apps", index, "name"), f"{wrong}; or set `strategy.activeService`")
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[Key]) -> list[str]:
+    """The keys that the model at `path` takes."""
+    current: type[BaseModel] = model
+    for key in path:
+        if isinstance(key, int):
+            continue
+        by_alias = {field.alias or name: field for name, field in current.model_fields.items()}
+        current = _model_in(by_alias[key].annotation)
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel]:
+    for each in (annotation, *typing.get_args(annotation)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    raise LookupError(f"no model in {annotation}")
+
+
+def _path_text(path: Sequence[Key]) -> str:
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
+    return f"{text}: " if text else ""

@@ -1,0 +1,194 @@
+"""The command line: options in, `compose` called, results shown by `report`. No logic."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from reconciler import __version__, report
+from reconciler.app.oneshot import Sight
+from reconciler.compose import Options, run_daemon, workbench
+from reconciler.errors import Invalid, ReconcilerError
+
+FAILED, INVALID = 1, 3
+
+T = TypeVar("T")
+
+cli = typer.Typer(
+    name="reconciler",
+    help="Blue/green releases on Kubernetes, driven by Git: commit a version to release, `git revert` to roll back.",
+    epilog="Exit status: 0 fine, 1 failed, 2 wrong usage, 3 something invalid in Git or in the configuration.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="RECONCILER_CONFIG", help="Configuration file.", show_default=True)
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="RECONCILER_DATA_DIR",
+        help="Where mirrors of the repositories are kept; nothing there is precious.  [default: the cache folder]",
+    ),
+]
+Kubeconfig = Annotated[
+    str | None, typer.Option(help="Kubeconfig file.  [default: $KUBECONFIG, the pod's own account, ~/.kube/config]")
+]
+Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.  [default: its current one]")]
+Apps = Annotated[list[str] | None, typer.Argument(help="Names of apps.  [default: all]", show_default=False)]
+
+_PIPE_WIDTH = 200
+DEFAULT_CONFIG = Path("config/reconciler.yaml")
+
+
+@cli.command()
+def run(
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Runs the daemon: follows Git, releases what it says, until SIGTERM. SIGHUP or a changed file reloads CONFIG."""
+    _finish(run_daemon(_options(config, data_dir, kubeconfig, context)))
+
+
+@cli.command()
+def once(
+    apps: Apps = None,
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Brings every app to what Git says now, waits until it is there, and ends. An old colour still warm is left."""
+    options = _options(config, data_dir, kubeconfig, context)
+
+    async def work() -> list[Sight]:
+        async with workbench(options) as bench:
+            return await bench.settle(_known(bench.apps, apps))
+
+    sights = _finish(work())
+    report.failures(sights, _errors())
+    raise typer.Exit(_status_of(sights, strict=True))
+
+
+@cli.command()
+def plan(
+    apps: Apps = None,
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Shows what would be done now, and why. Changes nothing."""
+    sights = _looked(apps, _options(config, data_dir, kubeconfig, context))
+    report.plans(sights, _output())
+    report.failures(sights, _errors())
+    raise typer.Exit(_status_of(sights))
+
+
+@cli.command()
+def status(
+    apps: Apps = None,
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Shows where every app stands: what Git wants, what is active, what is warm, what was rejected and why."""
+    sights = _looked(apps, _options(config, data_dir, kubeconfig, context))
+    report.statuses(sights, _output())
+    report.failures(sights, _errors())
+    raise typer.Exit(_status_of(sights, strict=True))
+
+
+@cli.command()
+def render(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Prints the objects that Git's tip renders to, as YAML. Needs no cluster."""
+    sights = _rendered(apps, _options(config, data_dir))
+    report.manifests(sights, sys.stdout)
+    report.failures(sights, _errors())
+    raise typer.Exit(_status_of(sights))
+
+
+@cli.command()
+def validate(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
+    """Checks the configuration, and that every app renders at Git's tip. Needs no cluster."""
+    sights = _rendered(apps, _options(config, data_dir))
+    report.verdicts(sights, _output())
+    report.failures(sights, _errors())
+    raise typer.Exit(_status_of(sights))
+
+
+@cli.command()
+def version() -> None:
+    """Prints the version."""
+    typer.echo(f"reconciler {__version__}")
+
+
+def main() -> None:
+    """The console script."""
+    cli()
+
+
+def _looked(apps: list[str] | None, options: Options) -> list[Sight]:
+    async def work() -> list[Sight]:
+        async with workbench(options) as bench:
+            return await bench.look(_known(bench.apps, apps))
+
+    return _finish(work())
+
+
+def _rendered(apps: list[str] | None, options: Options) -> list[Sight]:
+    async def work() -> list[Sight]:
+        async with workbench(options, with_cluster=False) as bench:
+            return await bench.render(_known(bench.apps, apps))
+
+    return _finish(work())
+
+
+def _options(config: Path, data_dir: Path | None, kubeconfig: str | None = None, context: str | None = None) -> Options:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Options(config, data_dir or cache / "reconciler", kubeconfig, context)
+
+
+def _known(find: Any, names: list[str] | None) -> list[str]:
+    try:
+        find(names or [])
+    except KeyError as error:
+        raise typer.BadParameter(f"no app {error} in the configuration", param_hint="APPS") from None
+    return names or []
+
+
+def _finish(work: Coroutine[Any, Any, T]) -> T:
+    """Runs to the end; an error that concerns the whole command ends it with its message and exit status."""
+    try:
+        return asyncio.run(work)
+    except ReconcilerError as error:
+        report.problem(error, _errors())
+        raise typer.Exit(INVALID if isinstance(error, Invalid) else FAILED) from None
+
+
+def _output() -> Console:
+    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+
+
+def _errors() -> Console:
+    return Console(stderr=True)
+
+
+def _status_of(sights: list[Sight], *, strict: bool = False) -> int:
+    """3 if anything is invalid, else 1 if anything failed (`strict`: or is in trouble), else 0."""
+    errors = [each.error for each in sights if each.error]
+    if any(isinstance(each, Invalid) for each in errors):
+        return INVALID
+    return FAILED if errors or (strict and any(report.is_in_trouble(each) for each in sights)) else 0

@@ -1,0 +1,141 @@
+"""What a plan can ask for: frozen values, executed one after the other by `app.execute`.
+
+Each is conditional on what the plan was made from: a uid, a resourceVersion, or absence. Each says in plain words
+what it does, which is what `reconciler plan` prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.core.diff import Difference
+from reconciler.core.memory import Active, Rejection
+from reconciler.core.model import Colour, Manifest
+
+
+class Purpose(StrEnum):
+    """Why an object is applied."""
+
+    RELEASE = "release"
+    REUSE = "reuse"
+    SCALE = "scale"
+    REPAIR = "repair"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One live object, pinned: a write that names it fails if it is not that very object any more."""
+
+    kind: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of `manifest`. `live` None: it must not exist yet, or be ours already."""
+
+    manifest: Manifest
+    purpose: Purpose
+    live: Ref | None = None
+    differences: tuple[Difference, ...] = ()
+    rejection: Rejection | None = None
+
+    def __str__(self) -> str:
+        name = f"{self.manifest['kind']} {self.manifest['metadata']['name']}"
+        changes = f": {'; '.join(map(str, self.differences))}" if self.differences else ""
+        return f"apply {name} ({self.purpose}){changes}"
+
+
+@dataclass(frozen=True, slots=True)
+class RequireFree:
+    """Makes sure, before the first pod is started, that `manifest`'s name is not taken by somebody else's object."""
+
+    manifest: Manifest
+
+    def __str__(self) -> str:
+        return f"make sure that no other {self.manifest['kind']} is called {self.manifest['metadata']['name']}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateService:
+    """Creates the active Service, already pointing to `to`. Fails if a Service of that name exists."""
+
+    manifest: Manifest
+    to: Active
+    began: float
+
+    def __str__(self) -> str:
+        return f"create Service {self.manifest['metadata']['name']} pointing to {self.to.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Moves the selector and writes the memory, in one request on the condition `service.resource_version`.
+
+    `manifest` holds the selector, the memory, and the ports if (and only if) they change with the switch. `began`
+    (epoch seconds) is when the promotion claimed the revision.
+    """
+
+    service: Ref
+    manifest: Manifest
+    to: Active
+    source: Active | None
+    began: float
+    rollback: bool
+    reason: str
+
+    def __str__(self) -> str:
+        left = self.source.revision if self.source else "nothing"
+        verb = "roll back" if self.rollback else "switch"
+        return f"{verb} Service {self.service.name} from {left} to {self.to.revision} ({self.to.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Writes the memory with the selector as it is, on the same condition as a switch. `event` says why."""
+
+    service: Ref
+    manifest: Manifest
+    event: str
+    reason: str = ""
+    began: float | None = None
+
+    def __str__(self) -> str:
+        return f"write down on Service {self.service.name}: {self.event}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Gives the Service's fields to the rendering's field manager; the switch's keeps selector and memory alone.
+
+    Needed after a creation or a switch that carried ports: else a port that leaves the templates would stay.
+    """
+
+    service: Ref
+    rendered: Manifest
+    kept: Manifest
+
+    def __str__(self) -> str:
+        return f"hand the fields of Service {self.service.name} over to their field manager"
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Deletes one revision's objects, the Deployment first. `event` is `retired` or `overtaken`."""
+
+    revision: str
+    version: str
+    colour: Colour
+    objects: tuple[Ref, ...]
+    event: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({self.event}: {self.reason})"
+
+
+Action = RequireFree | Apply | CreateService | Switch | Remember | Handover | Retire

@@ -1,0 +1,76 @@
+"""Which values the built-in templates take. The templates are in `manifests/`, described in its README."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.core.text import did_you_mean
+from reconciler.errors import Invalid
+
+KNOWN: Mapping[str, type] = {
+    "image": str,
+    "imagePullPolicy": str,
+    "replicas": int,
+    "env": dict,
+    "service": dict,
+    "ports": dict,
+    "readinessProbe": dict,
+    "livenessProbe": dict,
+    "resources": dict,
+    "podAnnotations": dict,
+    "terminationGracePeriodSeconds": int,
+    "preStopSleepSeconds": int,
+    "podSecurityContext": dict,
+    "securityContext": dict,
+    "config": dict,
+}
+_INSIDE: Mapping[str, Mapping[str, type]] = {
+    "service": {"type": str, "port": int, "nodePort": int},
+    "ports": {"http": int, "probe": int, "metrics": int},
+}
+_NOUNS = {str: "text", int: "a whole number", dict: "a mapping"}
+_SCALARS = (str, int, float, bool, type(None))  # a null removes what is below it
+
+
+def check(values: Mapping[str, Any], where: str) -> None:
+    """Refuses values that the built-in templates would ignore or could not use.
+
+    Args:
+        values: the configuration's and the version file's together.
+        where: what to call their owner in errors.
+
+    Raises:
+        Invalid: an unknown key, a missing `image`, or a value of the wrong type.
+    """
+    if not values.get("image"):
+        raise Invalid(
+            "`values.image` is missing, and the built-in templates need it",
+            where=where,
+            todo="Set it, as in `values: {image: registry.example.com/my-app}`",
+        )
+    _check_types(values, KNOWN, "values", where)
+    for key, known in _INSIDE.items():
+        _check_types(values.get(key, {}), known, f"values.{key}", where)
+    for key in ("env", "config", "podAnnotations"):
+        _check_scalars(values.get(key, {}), f"values.{key}", where)
+    if "VERSION" in values.get("env", {}):
+        raise Invalid("`values.env.VERSION` cannot be set: the release sets VERSION", where=where, todo="Remove it")
+
+
+def _check_types(values: Mapping[str, Any], known: Mapping[str, type], path: str, where: str) -> None:
+    for key, value in values.items():
+        if key not in known:
+            raise Invalid(
+                f"`{path}.{key}` is no value of the built-in templates{did_you_mean(key, known)}",
+                where=where,
+                todo=f"Known are {', '.join(known)}",
+            )
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise Invalid(f"`{path}.{key}` must be {_NOUNS[known[key]]}", where=where)
+
+
+def _check_scalars(values: Mapping[str, Any], path: str, where: str) -> None:
+    for key, value in values.items():
+        if not isinstance(value, _SCALARS):
+            raise Invalid(f"`{path}.{key}` must be text or a number", where=where)

@@ -1,0 +1,126 @@
+"""What of a rendered object differs in the live one. Pure.
+
+Only fields that the rendering names count: defaults that the API server filled in, and fields of other
+managers, are no difference. Lists of objects with a natural key (containers by name, ports by number) are matched by
+it, as server-side apply does.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from reconciler.core.model import Manifest
+
+_KEYS = ("name", "containerPort", "port", "mountPath", "key")
+_QUANTITY = re.compile(r"^([0-9.]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
+_SCALE = {"m": Decimal("0.001"), "": Decimal(1)} | {
+    unit + suffix: Decimal(base) ** power
+    for suffix, base in (("", 1000), ("i", 1024))
+    for power, unit in enumerate("KMGTPE" if suffix else "kMGTPE", start=1)
+}
+_ENVIRONMENT = re.compile(r"\.env(\[|$)|\.(c|initC)ontainers(\[[^]]*\])?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field: its path as people write it (`spec.ports[80].targetPort`), and both values.
+
+    `hidden`: the values may be secret, and are never shown; not by `repr` either.
+    """
+
+    path: str
+    wanted: Any = field(repr=False)
+    found: Any = field(repr=False)
+    hidden: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path}: changed" if self.hidden else f"{self.path}: {self.found!r} instead of {self.wanted!r}"
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """As an event shows it."""
+        values = {} if self.hidden else {"wanted": self.wanted, "found": self.found}
+        return {"field": self.path, **values}
+
+    @property
+    def identity(self) -> str:
+        """Names this very difference, values and all, without showing them."""
+        values = hashlib.sha256(repr((self.wanted, self.found)).encode()).hexdigest()
+        return f"{self.path} {values[:16]}"
+
+
+def differences(rendered: Manifest, live: Manifest) -> tuple[Difference, ...]:
+    """Every field of `rendered` that `live` lacks or holds otherwise.
+
+    Values of Secrets, of ConfigMaps, and of environment variables are hidden: people keep passwords in all three.
+    """
+    found = _compare(_as_stored(rendered), live, "")
+    secretive = rendered.get("kind") in ("Secret", "ConfigMap")
+    return tuple(replace(each, hidden=True) if secretive or _ENVIRONMENT.search(each.path) else each for each in found)
+
+
+def _as_stored(rendered: Manifest) -> Manifest:
+    """A Secret's `stringData` as the API server keeps it: base64 in `data`."""
+    if "stringData" not in rendered:
+        return rendered
+    encoded = {k: base64.b64encode(str(v).encode()).decode() for k, v in rendered["stringData"].items()}
+    kept = {key: value for key, value in rendered.items() if key != "stringData"}
+    return {**kept, "data": {**(rendered.get("data") or {}), **encoded}}
+
+
+def _compare(wanted: Any, found: Any, path: str) -> Iterator[Difference]:
+    if not wanted and not found:
+        return  # the API server drops zero values (`omitempty`): a wanted 0, false, "" or {} may be absent
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        for key, value in wanted.items():
+            yield from _compare(value, found.get(key), f"{path}.{key}" if path else str(key))
+    elif _is_list(wanted) and _is_list(found):
+        yield from _compare_lists(wanted, found, path)
+    elif not _same(wanted, found, path):
+        yield Difference(path, wanted, found)
+
+
+def _compare_lists(wanted: Sequence[Any], found: Sequence[Any], path: str) -> Iterator[Difference]:
+    key = _key_of(wanted)
+    if key is None:
+        if len(wanted) != len(found):
+            yield Difference(path, wanted, found)
+            return
+        for index, (left, right) in enumerate(zip(wanted, found, strict=True)):
+            yield from _compare(left, right, f"{path}[{index}]")
+        return
+    there = {each.get(key): each for each in found if isinstance(each, Mapping)}
+    for each in wanted:
+        yield from _compare(each, there.get(each[key]), f"{path}[{each[key]}]")
+    for extra in [name for name in there if name not in {each[key] for each in wanted}]:
+        yield Difference(f"{path}[{extra}]", None, there[extra])
+
+
+def _key_of(items: Sequence[Any]) -> str | None:
+    for key in _KEYS:
+        if items and all(isinstance(each, Mapping) and key in each for each in items):
+            distinct = {str(each[key]) for each in items}
+            return key if len(distinct) == len(items) else None
+    return None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _same(wanted: Any, found: Any, path: str) -> bool:
+    if wanted == found:
+        return True
+    return ".resources." in path and _quantity(wanted) is not None and _quantity(wanted) == _quantity(found)
+
+
+def _quantity(value: Any) -> Decimal | None:
+    """A resource quantity's number; '100m' and '0.1' are the same (k8s.io/apimachinery resource.Quantity)."""
+    match = _QUANTITY.match(str(value))
+    return Decimal(match[1]) * _SCALE[match[2] or ""] if match else None

@@ -1,0 +1,214 @@
+"""Every event that the reconciler can emit: one table, from which docs/events.md is generated.
+
+An event's name is in the past tense; its fields are a subset of `FIELDS`. To emit an unlisted event, or a field
+that the table does not give it, is a bug, and fails at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Level(StrEnum):
+    """The log level of an event."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+FIELDS: Mapping[str, str] = {
+    "app": "name of the app",
+    "namespace": "namespace of the app's objects",
+    "version": "desired version, as the version file in Git says it",
+    "revision": "short hash of version, pod template and configuration",
+    "colour": "blue or green: the slot that the revision holds",
+    "commit": "full id of the commit that asked for it",
+    "duration": "seconds since the step began; the event's row says which step",
+    "reason": "why, in words",
+    "from_revision": "revision that the selector pointed to before; null for the first release",
+    "from_version": "version that the selector pointed to before; null for the first release",
+    "phase": "phase of the app now (see ARCHITECTURE.md)",
+    "from_phase": "phase of the app before; null after a start",
+    "object": "kind and name of the object",
+    "differences": "list of {field, wanted, found}; no values of Secrets, ConfigMaps and environment variables",
+    "replicas": "wanted number of pods",
+    "source": "name of the source in the configuration",
+    "url": "address of the repository, without credentials",
+    "branch": "branch that is followed",
+    "from_commit": "commit of the branch before; null after a start",
+    "retry_in": "seconds until the next try",
+    "untouched": "what was deliberately left as it was",
+    "todo": "what to do about it",
+    "file": "path of the configuration file",
+    "apps": "number of apps",
+    "sources": "number of sources",
+    "daemon_version": "version of the reconciler",
+    "kind": "kind of object that is watched",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`",
+}
+
+_WHO = ("app", "namespace", "version", "revision", "colour", "commit")
+_WHY = ("reason", "untouched", "todo")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One row of the table. `on_service`: also written as a Kubernetes Event on the app's Service."""
+
+    says: str
+    fields: tuple[str, ...]
+    level: Level = Level.INFO
+    on_service: bool = False
+
+
+EVENTS: Mapping[str, Spec] = {
+    "started": Spec("The daemon runs.", ("daemon_version", "file", "apps", "sources")),
+    "stopped": Spec("The daemon ended as it was told to. `duration`: how long it ran.", ("reason", "duration")),
+    "config_reloaded": Spec("A changed configuration is in force.", ("file", "apps", "sources")),
+    "config_rejected": Spec(
+        "A changed configuration is unusable; the old one stays in force.", ("file", *_WHY), Level.ERROR
+    ),
+    "source_updated": Spec(
+        "The branch points to another commit. `duration`: the look at the repository.",
+        ("source", "url", "branch", "commit", "from_commit", "duration"),
+    ),
+    "source_failed": Spec(
+        "The repository cannot be read; every app goes on with the last commit read.",
+        ("source", "url", "branch", "retry_in", *_WHY),
+        Level.ERROR,
+    ),
+    "source_recovered": Spec(
+        "The repository can be read again. `duration`: how long it could not.",
+        ("source", "url", "branch", "commit", "duration"),
+    ),
+    "app_invalid": Spec(
+        "What Git says of the app at this commit cannot be used; nothing was changed.",
+        ("app", "namespace", "commit", *_WHY),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "app_blocked": Spec(
+        "Something in the cluster is in the way that is not ours to change.",
+        (*_WHO, *_WHY),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "app_failed": Spec("A step failed and is tried again.", (*_WHO, "retry_in", *_WHY), Level.WARNING),
+    "phase_changed": Spec("The app is in another phase.", (*_WHO, "phase", "from_phase", "reason")),
+    "revision_applied": Spec(
+        "The desired revision's objects were created. `duration`: since the source's update was noticed.",
+        (*_WHO, "replicas", "duration"),
+        on_service=True,
+    ),
+    "revision_reused": Spec("A revision that is still there was claimed for this commit.", _WHO),
+    "revision_scaled": Spec("The number of pods wanted of a revision was changed.", (*_WHO, "replicas", "reason")),
+    "revision_unhealthy": Spec(
+        "A pod of the revision being promoted is in trouble; traffic stays where it is.",
+        (*_WHO, "reason"),
+        Level.WARNING,
+    ),
+    "revision_ready": Spec(
+        "Every wanted pod of the desired revision is ready. `duration`: since it was claimed for this commit.",
+        (*_WHO, "replicas", "duration"),
+    ),
+    "switched": Spec(
+        "The Service's selector moved. `duration`: from the claim of the revision for this commit to the patch.",
+        (*_WHO, "from_revision", "from_version", "duration", "reason"),
+        on_service=True,
+    ),
+    "rolled_back": Spec(
+        "That switch went back to a revision that was active before. `duration` as in `switched`.",
+        (*_WHO, "from_revision", "from_version", "duration", "reason"),
+        on_service=True,
+    ),
+    "switch_confirmed": Spec(
+        "EndpointSlices show the new colour's ready pods alone. `duration`: since the switch.",
+        (*_WHO, "duration", "reason"),
+    ),
+    "rejected": Spec(
+        "The revision failed and is not tried again until Git changes. `duration`: since it was claimed.",
+        (*_WHO, "duration", *_WHY),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "rejection_cleared": Spec("A new commit made an earlier rejection moot.", (*_WHO, "reason")),
+    "overtaken": Spec(
+        "A promotion was overtaken by a newer commit; what it had started was deleted.",
+        (*_WHO, "reason"),
+    ),
+    "retired": Spec("An old colour was deleted.", (*_WHO, "reason"), on_service=True),
+    "drift_repaired": Spec(
+        "Fields that we own had been changed and were put back.",
+        (*_WHO, "object", "differences"),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "drift_refused": Spec(
+        "The active pod template was edited by hand. To put it back would restart pods in service, so it is left.",
+        (*_WHO, *_WHY),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "degraded": Spec("Not one pod of the active revision is ready.", (*_WHO, *_WHY), Level.ERROR, on_service=True),
+    "recovered": Spec("A pod of the active revision is ready again.", (*_WHO, "reason"), on_service=True),
+    "cluster_unreachable": Spec(
+        "A watch ended or was refused. Nothing is done in that namespace until what it holds is known again.",
+        ("kind", "namespace", "retry_in", *_WHY),
+        Level.WARNING,
+    ),
+    "cluster_reachable": Spec("Every watch of that namespace is up to date again.", ("namespace", "duration")),
+    "bug": Spec(
+        "Something happened that nobody foresaw. What it happened in begins anew; please report it.",
+        ("task", "retry_in", "reason"),
+        Level.ERROR,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: a name from `EVENTS`, and its fields."""
+
+    name: str
+    fields: Mapping[str, Any]
+
+    @property
+    def spec(self) -> Spec:
+        """The row of the table."""
+        return EVENTS[self.name]
+
+
+def event(name: str, **fields: Any) -> Event:
+    """An event by the table. Raises KeyError for an unlisted name, ValueError for a field that it does not have."""
+    unlisted = fields.keys() - set(EVENTS[name].fields)
+    if unlisted:
+        raise ValueError(f"event {name} has no field {', '.join(sorted(unlisted))}")
+    return Event(name, {key: fields[key] for key in EVENTS[name].fields if key in fields})
+
+
+def document() -> str:
+    """docs/events.md, as Markdown."""
+    lines = [_INTRODUCTION, "| event | level | on the Service | means | fields |", "| --- " * 5 + "|"]
+    for name, spec in EVENTS.items():
+        fields = ", ".join(f"`{field}`" for field in spec.fields)
+        on_service = "yes" if spec.on_service else ""
+        lines.append(f"| `{name}` | {spec.level} | {on_service} | {spec.says} | {fields} |")
+    lines += ["", "## Fields", "", "| field | holds |", "| --- | --- |"]
+    lines += [f"| `{field}` | {says} |" for field, says in FIELDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+_INTRODUCTION = """# Events
+
+Generated by `make docs` from `reconciler/core/event.py`: do not edit.
+
+Every step leaves an event. Off a terminal each is one JSON object a line on standard output, with `timestamp`
+(UTC, ISO 8601), `level` and `event` before the fields below; on a terminal the same is set in colour. Events
+marked *on the Service* are Kubernetes Events too, so `kubectl describe service` tells the story. A field that does
+not apply is absent. An event is written after its effect: a daemon killed between the two does the step once, and
+may leave its event out; `switch_confirmed` and `phase_changed` then still say where the app is.
+"""

@@ -1,0 +1,192 @@
+"""What must outlive the process, as annotations on the objects that it is about. There is no database.
+
+The active Service carries the `Memory`, written in the same request as the selector, so that the two can
+never disagree. A Deployment carries its `Claim`: for which commit, and since when, it is being promoted.
+Unreadable annotations (edited by hand) read as absent; the next write puts them right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.core.model import PREFIX, Colour
+
+HISTORY_LIMIT = 10
+REASON_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A revision that the selector points to (or pointed to): `since` and `until` in epoch seconds."""
+
+    revision: str
+    version: str
+    colour: Colour
+    commit: str
+    since: float
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A revision that failed, and the commit for which it is not tried again."""
+
+    revision: str
+    version: str
+    commit: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The promotion that a Deployment was last brought up for: `since` in epoch seconds.
+
+    A switch needs its target to be claimed for the switch's commit. Writing the claim changes the
+    Deployment's resourceVersion, and deletions are conditional on that: so a lost leader that still wants
+    to retire the revision fails, instead of cutting it off behind the selector.
+    """
+
+    commit: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the active Service remembers. `history` holds the formerly active revisions, newest first."""
+
+    active: Active | None = None
+    confirmed_at: float | None = None
+    rejection: Rejection | None = None
+    history: tuple[Active, ...] = ()
+
+    def former(self, revision: str) -> Active | None:
+        """The latest time that `revision` was active before, if it ever was."""
+        return next((each for each in self.history if each.revision == revision), None)
+
+    def switched(self, to: Active, source: Active | None = None) -> Memory:
+        """The memory after the selector moved to `to`: what was active joins the history.
+
+        `source` is what the selector pointed to in fact, if that was not `active`: it had been moved by hand.
+        """
+        history = self.history
+        for each in (self.active, source):
+            if each and each.revision != to.revision:
+                left = replace(each, until=to.since)
+                history = (left, *(older for older in history if older.revision != left.revision))
+        return Memory(active=to, history=history[:HISTORY_LIMIT])
+
+
+def write_memory(memory: Memory) -> dict[str, str]:
+    """All annotations of the Service's memory; what is absent in `memory` is absent in the result."""
+    found: dict[str, str] = {}
+    if memory.active:
+        found |= {
+            PREFIX + "active-revision": memory.active.revision,
+            PREFIX + "active-version": memory.active.version,
+            PREFIX + "active-colour": memory.active.colour.value,
+            PREFIX + "active-commit": memory.active.commit,
+            PREFIX + "active-since": format_time(memory.active.since),
+        }
+    if memory.confirmed_at is not None:
+        found[PREFIX + "confirmed-at"] = format_time(memory.confirmed_at)
+    if memory.rejection:
+        found |= write_rejection(memory.rejection)
+    if memory.history:
+        entries = [_without_none(asdict(each)) for each in memory.history]
+        found[PREFIX + "history"] = json.dumps(entries, separators=(",", ":"))
+    return found
+
+
+def read_memory(annotations: Mapping[str, str]) -> Memory:
+    """The inverse of `write_memory`, deaf to anything that it could not have written."""
+    confirmed = annotations.get(PREFIX + "confirmed-at")
+    return Memory(
+        active=_read_active(annotations),
+        confirmed_at=_parse_time(confirmed),
+        rejection=read_rejection(annotations),
+        history=_read_history(annotations.get(PREFIX + "history", "[]")),
+    )
+
+
+def write_rejection(rejection: Rejection) -> dict[str, str]:
+    """A rejection as one annotation (JSON), its reason bounded."""
+    entry = asdict(replace(rejection, reason=rejection.reason[:REASON_LIMIT]))
+    return {PREFIX + "rejected": json.dumps(entry, separators=(",", ":"))}
+
+
+def read_rejection(annotations: Mapping[str, str]) -> Rejection | None:
+    """The inverse of `write_rejection`; None when absent or unreadable."""
+    try:
+        entry = json.loads(annotations.get(PREFIX + "rejected", "null"))
+        return Rejection(**{**entry, "at": float(entry["at"])}) if entry else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def write_claim(claim: Claim) -> dict[str, str]:
+    """A claim as annotations of its Deployment."""
+    return {PREFIX + "promoted-for": claim.commit, PREFIX + "promoted-since": format_time(claim.since)}
+
+
+def read_claim(annotations: Mapping[str, str]) -> Claim | None:
+    """The inverse of `write_claim`; None when absent or unreadable."""
+    since = _parse_time(annotations.get(PREFIX + "promoted-since"))
+    commit = annotations.get(PREFIX + "promoted-for")
+    return Claim(commit, since) if commit and since is not None else None
+
+
+def format_time(seconds: float) -> str:
+    """Epoch seconds as ISO 8601 in UTC with milliseconds, for people and for `_parse_time`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _parse_time(text: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+def _read_active(annotations: Mapping[str, str]) -> Active | None:
+    revision = annotations.get(PREFIX + "active-revision")
+    since = _parse_time(annotations.get(PREFIX + "active-since"))
+    if not revision or since is None:
+        return None
+    return Active(
+        revision=revision,
+        version=annotations.get(PREFIX + "active-version", ""),
+        colour=_colour(annotations.get(PREFIX + "active-colour")),
+        commit=annotations.get(PREFIX + "active-commit", ""),
+        since=since,
+    )
+
+
+def _read_history(text: str) -> tuple[Active, ...]:
+    try:
+        return tuple(_former(entry) for entry in json.loads(text))[:HISTORY_LIMIT]
+    except (ValueError, TypeError, KeyError):
+        return ()
+
+
+def _former(entry: Mapping[str, Any]) -> Active:
+    return Active(
+        revision=str(entry["revision"]),
+        version=str(entry["version"]),
+        colour=_colour(entry["colour"]),
+        commit=str(entry["commit"]),
+        since=float(entry["since"]),
+        until=float(entry["until"]),
+    )
+
+
+def _colour(text: str | None) -> Colour:
+    return Colour.GREEN if text == Colour.GREEN else Colour.BLUE
+
+
+def _without_none(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value is not None}

@@ -1,0 +1,127 @@
+"""The nouns of the core: what is wanted, and what is there. Frozen values, nothing more.
+
+The words are those of ARCHITECTURE.md: an *app* has at most one *active* revision (the one that its
+Service's selector points to) and one *preview* (the desired revision while it is being proved).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Manifest = Mapping[str, Any]
+"""A Kubernetes object as JSON data. Treated as immutable everywhere: copy before you change one."""
+
+PREFIX = "bluegreen.reconciler/"
+LABEL_APP = PREFIX + "app"
+LABEL_REVISION = PREFIX + "revision"
+LABEL_COLOUR = PREFIX + "colour"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGED_BY = "reconciler"
+
+
+class Colour(StrEnum):
+    """The slot that a revision holds. The two alternate from release to release."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> Colour:
+        """The slot that the next revision takes."""
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields."""
+
+    active_service: str
+    scale_down_delay: float = 600.0
+    abort_scale_down_delay: float = 30.0
+    progress_deadline: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One unit that is released together, as the configuration describes it.
+
+    `path` is a folder of the repository; `version_file` and `templates` are relative to it.
+    `templates` None means the built-in ones. `values` are the configuration's; the version file's
+    are merged over them.
+    """
+
+    name: str
+    namespace: str
+    source: str
+    strategy: Strategy
+    path: str = "."
+    version_file: str = "version"
+    templates: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template file: `name` as errors shall show it (its path), and its text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Everything that Git and the configuration say about an app at one commit, before rendering.
+
+    Two releases with equal fields other than `commit` render to the same revision.
+    """
+
+    commit: str
+    version: str
+    values: Mapping[str, Any]
+    templates: tuple[Template, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a revision lives: its colour, and the commit that first asked for it.
+
+    Both may be used in templates, so they are fixed when a revision is first applied and read back
+    from the cluster afterwards: re-rendering at a later commit must not change a running pod template.
+    """
+
+    colour: Colour
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One revision of an app, rendered: what the branch's tip asks for.
+
+    `workload` is a Deployment, `service` the active Service with its selector pointing to this
+    revision, `configs` the ConfigMaps and Secrets that belong to the colour. All carry this daemon's
+    labels and are named and namespaced. `replicas` is the count that the template asks for.
+    """
+
+    app: App
+    commit: str
+    version: str
+    revision: str
+    slot: Slot
+    replicas: int
+    workload: Manifest
+    service: Manifest
+    configs: tuple[Manifest, ...] = ()
+
+    @property
+    def selector(self) -> Mapping[str, str]:
+        """The Service selector that makes this revision the active one."""
+        selector: Mapping[str, str] = self.service["spec"]["selector"]
+        return selector
+
+    @property
+    def objects(self) -> tuple[Manifest, ...]:
+        """The colour's own objects, in the order in which they must be applied."""
+        return (*self.configs, self.workload)

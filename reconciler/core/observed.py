@@ -1,0 +1,274 @@
+"""What is there: the live objects of one app, read into frozen values. Pure: JSON in, values out.
+
+Only facts are gathered here. What follows from them is decided in `health` and `plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from reconciler.core.memory import Claim, Memory, Rejection, read_claim, read_memory, read_rejection
+from reconciler.core.model import LABEL_COLOUR, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY, PREFIX, Colour, Manifest
+
+APPLY_MANAGER = "reconciler"
+"""Field manager of everything that is rendered."""
+SWITCH_MANAGER = "reconciler-switch"
+"""Field manager of the active Service's selector and memory, and of nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod. `ready_since` and `created` are seconds since the epoch; `trouble` is its own words, or '';
+    `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet."""
+
+    name: str
+    revision: str
+    ready: bool
+    ready_since: float
+    created: float
+    terminating: bool
+    trouble: str
+    unready: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One Deployment of ours with its pods. `replicas` is the wanted count, `total`/`updated`/`ready_count`
+    are what the Deployment's status says at `observed_generation`."""
+
+    name: str
+    uid: str
+    resource_version: str
+    revision: str
+    version: str
+    colour: Colour
+    commit: str
+    created: float
+    deleting: bool
+    replicas: int
+    generation: int
+    observed_generation: int
+    total: int
+    updated: int
+    ready_count: int
+    min_ready_seconds: float
+    pod_labels: Mapping[str, str]
+    claim: Claim | None
+    rejection: Rejection | None
+    pods: tuple[Pod, ...]
+    live: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A ConfigMap or Secret that belongs to a colour."""
+
+    kind: str
+    name: str
+    uid: str
+    resource_version: str
+    revision: str
+    live: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveService:
+    """The Service whose selector decides where traffic goes.
+
+    `endpoints` maps the name of each pod that is a ready endpoint to its revision ('' when unknown).
+    `needs_handover`: the switch's field manager still owns what the rendering's shall own (after creation,
+    or after a switch that carried a changed port).
+    """
+
+    name: str
+    uid: str
+    resource_version: str
+    selector: Mapping[str, str]
+    memory: Memory
+    endpoints: Mapping[str, str]
+    needs_handover: bool
+    live: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that the cluster holds of one app at one moment.
+
+    `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be none to the API server.
+    """
+
+    service: ActiveService | None
+    workloads: tuple[Workload, ...] = ()
+    configs: tuple[Config, ...] = ()
+    equivalent: frozenset[str] = frozenset()
+
+    def workload(self, revision: str) -> Workload | None:
+        """The Deployment of `revision`, if there is one."""
+        return next((each for each in self.workloads if each.revision == revision), None)
+
+
+def observe(objects: Iterable[Manifest], active_service: str) -> Observed:
+    """Reads the live `objects` of one app (any order, any kinds) into an `Observed`.
+
+    `active_service` is the name of the Service that the app's strategy points to; other Services are ignored.
+    """
+    by_kind: dict[str, list[Manifest]] = {}
+    for each in filter(_is_ours, objects):
+        by_kind.setdefault(str(each.get("kind")), []).append(each)
+    pods = [_pod(each) for each in by_kind.get("Pod", [])]
+    services = [each for each in by_kind.get("Service", []) if each["metadata"]["name"] == active_service]
+    slices = [each for each in by_kind.get("EndpointSlice", []) if _service_of(each) == active_service]
+    configs = [*by_kind.get("ConfigMap", []), *by_kind.get("Secret", [])]
+    workloads = sorted((_workload(each, pods) for each in by_kind.get("Deployment", [])), key=lambda w: w.name)
+    return Observed(
+        service=_service(services[0], slices, pods) if services else None,
+        workloads=tuple(workloads),
+        configs=tuple(sorted((_config(each) for each in configs), key=lambda c: (c.kind, c.name))),
+    )
+
+
+def timestamp(text: str | None) -> float:
+    """Seconds since the epoch of an RFC 3339 time such as Kubernetes writes; 0.0 for none."""
+    return datetime.fromisoformat(text).timestamp() if text else 0.0
+
+
+def _is_ours(live: Manifest) -> bool:
+    """`own-things-only`: our label alone makes nothing ours. Pods and EndpointSlices are others', and only read."""
+    made_by_others = live.get("kind") in ("Pod", "EndpointSlice")
+    return made_by_others or _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY
+
+
+def _meta(live: Manifest) -> Mapping[str, Any]:
+    metadata: Mapping[str, Any] = live["metadata"]
+    return metadata
+
+
+def _labels(live: Manifest) -> Mapping[str, str]:
+    return _meta(live).get("labels") or {}
+
+
+def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
+    meta, spec, status = _meta(live), live["spec"], live.get("status") or {}
+    labels, annotations = _labels(live), meta.get("annotations") or {}
+    revision = labels.get(LABEL_REVISION, "")
+    return Workload(
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        revision=revision,
+        version=annotations.get(PREFIX + "version", ""),
+        colour=Colour.GREEN if labels.get(LABEL_COLOUR) == Colour.GREEN else Colour.BLUE,
+        commit=annotations.get(PREFIX + "commit", ""),
+        created=timestamp(meta.get("creationTimestamp")),
+        deleting=bool(meta.get("deletionTimestamp")),
+        replicas=int(spec.get("replicas", 1)),
+        generation=int(meta.get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        total=int(status.get("replicas", 0)),
+        updated=int(status.get("updatedReplicas", 0)),
+        ready_count=int(status.get("readyReplicas", 0)),
+        min_ready_seconds=float(spec.get("minReadySeconds", 0)),
+        pod_labels=spec["template"]["metadata"].get("labels") or {},
+        claim=read_claim(annotations),
+        rejection=read_rejection(annotations),
+        pods=tuple(sorted((p for p in pods if p.revision == revision), key=lambda p: p.name)),
+        live=live,
+    )
+
+
+def _pod(live: Manifest) -> Pod:
+    meta, status = _meta(live), live.get("status") or {}
+    condition: Mapping[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Ready"), {})
+    return Pod(
+        name=meta["name"],
+        revision=_labels(live).get(LABEL_REVISION, ""),
+        ready=condition.get("status") == "True",
+        ready_since=timestamp(condition.get("lastTransitionTime")),
+        created=timestamp(meta.get("creationTimestamp")),
+        terminating=bool(meta.get("deletionTimestamp")),
+        trouble=_trouble(status),
+        unready=str(condition.get("message", ""))[:300],
+    )
+
+
+def _trouble(status: Mapping[str, Any]) -> str:
+    """Why a pod is not getting on, in the kubelet's or scheduler's own words; '' when nothing is wrong."""
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    for container in containers:
+        state = container.get("state") or {}
+        waiting = state.get("waiting") or {}
+        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            return _container_trouble(container, _waiting(waiting))
+        ended = state.get("terminated") or {}
+        if ended and ended.get("exitCode") != 0:
+            return _container_trouble(container, str(ended.get("reason", "Error")))
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"[:300]
+    return ""
+
+
+def _waiting(waiting: Mapping[str, Any]) -> str:
+    """Why a container waits. A back-off's message says no more than the last exit code that is told anyway."""
+    reason, message = str(waiting["reason"]), str(waiting.get("message", ""))
+    return reason if reason == "CrashLoopBackOff" or not message else f"{reason} ({message[:200]})"
+
+
+def _container_trouble(container: Mapping[str, Any], reason: str) -> str:
+    last = (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated")
+    parts = [f"container {container.get('name')}: {reason}"]
+    if last:
+        parts.append(f"last exit code {last.get('exitCode')}")
+    if container.get("restartCount"):
+        parts.append(f"{container['restartCount']} restarts")
+    return ", ".join(parts)
+
+
+def _config(live: Manifest) -> Config:
+    meta = _meta(live)
+    revision = _labels(live).get(LABEL_REVISION, "")
+    return Config(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"], revision, live)
+
+
+def _service_of(endpoint_slice: Manifest) -> str | None:
+    return _labels(endpoint_slice).get("kubernetes.io/service-name")
+
+
+def _service(live: Manifest, slices: Iterable[Manifest], pods: Iterable[Pod]) -> ActiveService:
+    meta = _meta(live)
+    return ActiveService(
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        selector=live["spec"].get("selector") or {},
+        memory=read_memory(meta.get("annotations") or {}),
+        endpoints=_ready_endpoints(slices, {p.name: p.revision for p in pods}),
+        needs_handover=_needs_handover(meta.get("managedFields") or []),
+        live=live,
+    )
+
+
+def _ready_endpoints(slices: Iterable[Manifest], revisions: Mapping[str, str]) -> dict[str, str]:
+    """Pods that traffic may reach. An unset `ready` condition means ready (discovery.k8s.io/v1)."""
+    ready: dict[str, str] = {}
+    for each in slices:
+        for endpoint in each.get("endpoints") or []:
+            if (endpoint.get("conditions") or {}).get("ready") is False:
+                continue
+            name = (endpoint.get("targetRef") or {}).get("name") or ",".join(endpoint.get("addresses", []))
+            ready[name] = revisions.get(name, "")
+    return ready
+
+
+def _needs_handover(managed_fields: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the switch's manager owns more than selector and annotations, or owns by Update (creation)."""
+    for entry in managed_fields:
+        if entry.get("manager") != SWITCH_MANAGER or entry.get("subresource"):
+            continue
+        owned = entry.get("fieldsV1") or {}
+        if entry.get("operation") == "Update" or set(owned.get("f:spec") or {}) - {"f:selector"}:
+            return True
+    return False

@@ -1,0 +1,22 @@
+"""What follows after the actions of a plan, if nothing goes wrong: for people who ask before they release."""
+
+from __future__ import annotations
+
+from reconciler.core.model import Desired
+from reconciler.core.observed import Observed
+from reconciler.core.plan.promote import cut_over
+from reconciler.core.plan.view import View, claim_of
+
+
+def forecast(desired: Desired, observed: Observed, now: float) -> tuple[str, ...]:
+    """The steps still to come of a promotion, a sentence each; none when there is nothing to promote."""
+    view = View(desired, observed, now)
+    if view.desired_is_active or view.rejection:
+        return ()
+    strategy = desired.app.strategy
+    ready = f"within {strategy.progress_deadline:g} s, or the revision is rejected and traffic stays where it is"
+    steps = [f"every pod of {desired.version} ready, {ready}", str(cut_over(view, claim_of(view)))]
+    if view.active:
+        kept = f"kept warm for {strategy.scale_down_delay:g} s, then deleted"
+        steps.append(f"{view.active.version} ({view.active.revision}) {kept}")
+    return tuple(steps)

@@ -1,0 +1,97 @@
+"""What is sent to the API server: the rendered objects with what only the planner knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.core.action import Remember
+from reconciler.core.diff import differences
+from reconciler.core.memory import Claim, Memory, Rejection, write_claim, write_memory, write_rejection
+from reconciler.core.model import PREFIX, Desired, Manifest
+from reconciler.core.observed import ActiveService
+from reconciler.core.plan.view import ref_of
+
+GIT_REPLICAS = PREFIX + "replicas"
+"""Annotation of a Deployment: the count that Git asked for when it was last applied."""
+
+CLAIM_PATH = f"metadata.annotations.{PREFIX}promoted-"
+"""How the paths of differences begin that concern a Deployment's claim."""
+
+
+def workload_manifest(
+    desired: Desired, replicas: int, claim: Claim | None, rejection: Rejection | None = None
+) -> Manifest:
+    """The rendered Deployment with what only the planner knows: how many replicas, and its annotations.
+
+    `replicas` is always sent, with the live count if it shall stay: server-side apply resets a field that its
+    manager owned and no longer sends.
+    """
+    notes = {GIT_REPLICAS: str(desired.replicas)}
+    notes |= write_claim(claim) if claim else {}
+    notes |= write_rejection(rejection) if rejection else {}
+    manifest = annotated(desired.workload, notes)
+    return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
+
+
+def switch_manifest(
+    desired: Desired, memory: Memory, selector: Mapping[str, str], ports: Sequence[Any] = ()
+) -> Manifest:
+    """What a switch applies: selector and memory, and the `ports` that must move with them."""
+    rendered = desired.service
+    meta = {key: rendered["metadata"][key] for key in ("name", "namespace")}
+    spec: dict[str, Any] = {"selector": dict(selector)}
+    if ports:
+        spec["ports"] = list(ports)
+    identity = {"apiVersion": rendered["apiVersion"], "kind": rendered["kind"]}
+    return {**identity, "metadata": {**meta, "annotations": write_memory(memory)}, "spec": spec}
+
+
+def remember(
+    service: ActiveService, memory: Memory, event: str, reason: str = "", began: float | None = None
+) -> Remember:
+    """A write of the memory alone; `began` (epoch seconds) is when the step began that it ends."""
+    live = service.live
+    meta = {key: live["metadata"][key] for key in ("name", "namespace")}
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {**meta, "annotations": write_memory(memory)},
+        "spec": {"selector": dict(service.selector), **({"ports": held} if (held := held_ports(service)) else {})},
+    }
+    return Remember(ref_of("Service", service), manifest, event, reason, began)
+
+
+def moving_ports(desired: Desired, service: ActiveService) -> list[Any]:
+    """Ports that the Service has already and that lead elsewhere in the new version (another targetPort): they move
+    in one request with the selector, or requests would fail between. Ports that come or go can follow it."""
+    live = {_port_key(each): each for each in service.live["spec"].get("ports") or []}
+    rendered = desired.service["spec"].get("ports") or []
+    moving = {
+        _port_key(each): each
+        for each in rendered
+        if _port_key(each) in live and differences(each, live[_port_key(each)])
+    }
+    return list(({_port_key(each): each for each in held_ports(service)} | moving).values())
+
+
+def held_ports(service: ActiveService) -> list[Any]:
+    """Ports that the switch's manager still owns, before their handover. Each of its writes has to repeat them:
+    server-side apply removes what a manager alone owned and no longer sends."""
+    return list(service.live["spec"].get("ports") or []) if service.needs_handover else []
+
+
+def _port_key(port: Mapping[str, Any]) -> tuple[Any, str]:
+    """What server-side apply merges a Service's ports by."""
+    return port["port"], port.get("protocol", "TCP")
+
+
+def without_selector(service: Manifest) -> Manifest:
+    """The rendered Service as its own field manager applies it: the selector is not its business."""
+    return {**service, "spec": {key: value for key, value in service["spec"].items() if key != "selector"}}
+
+
+def annotated(manifest: Manifest, notes: Mapping[str, str]) -> Manifest:
+    """`manifest` with more annotations."""
+    meta = manifest["metadata"]
+    return {**manifest, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), **notes}}}

@@ -1,0 +1,101 @@
+"""What every phase may clean up: overtaken, rejected and formerly active revisions, each when its time has come.
+
+`never-cut-the-active` is kept here: nothing is retired that is desired, selected, last known as active, or has ready
+endpoints; and no former colour goes while the active one cannot serve, since it is what a revert would need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.core.action import Retire
+from reconciler.core.health import ready_pods
+from reconciler.core.observed import Workload
+from reconciler.core.plan.view import View, ref_of, serves
+
+DRAIN_MARGIN = 2.0
+"""Seconds between a confirmed switch and the first deletion of a colour that was in service, whatever
+`scaleDownDelay` says: kube-proxy programs a change up to a second (its minSyncPeriod) after EndpointSlices show it."""
+
+STEADY = 30.0
+"""Seconds that a pod of the active colour must have been ready before the colour that could replace it goes. A program
+that crashes seconds after each start has been ready, too."""
+
+
+def clean_up(view: View) -> tuple[tuple[Retire, ...], float | None]:
+    """Deletions that are due, and when (epoch seconds) the next one will be."""
+    retired, ahead = [], []
+    for workload in view.observed.workloads:
+        fate = _fate(view, workload)
+        if isinstance(fate, Retire):
+            retired.append(fate)
+        elif fate is not None:
+            ahead.append(fate)
+    return (*retired, *_orphans(view)), min(ahead, default=None)
+
+
+def _fate(view: View, workload: Workload) -> Retire | float | None:
+    """One revision's end: a deletion now, the time at which it is due, or None while events alone can decide."""
+    if _protected(view, workload) or workload.deleting or serves(view, workload):
+        return None
+    former = view.memory.former(workload.revision)
+    if former is None:
+        if view.service is None and ready_pods(workload):
+            return None  # the Service was deleted by hand: nothing that could serve goes before it is back
+        return _retire(view, workload, *_why_never_active(view, workload))
+    due, steady = retirement_due(view, workload), _steady_from(view)
+    if due is None or steady is None or former.until is None:
+        return None
+    if view.now < max(due, steady):
+        return max(due, steady)
+    return _retire(view, workload, "retired", f"kept warm for {view.now - former.until:.0f} s after it was active")
+
+
+def _steady_from(view: View) -> float | None:
+    """From when on (epoch seconds) the active colour has proved that it can stand alone: one of its pods has been ready
+    for as long as the old colour was to be kept, or for `STEADY`. None: no pod of it is ready."""
+    active = view.active
+    if active is None:
+        return None
+    if active.replicas == 0:
+        return view.now  # scaled to zero by hand, and so meant
+    wait = min(STEADY, view.desired.app.strategy.scale_down_delay)
+    return min((pod.ready_since + wait for pod in active.pods if pod.name in ready_pods(active)), default=None)
+
+
+def retirement_due(view: View, workload: Workload) -> float | None:
+    """When (epoch seconds) a formerly active revision may go. None: it never was active, or the switch that replaced it
+    is not confirmed."""
+    former, confirmed_at = view.memory.former(workload.revision), view.memory.confirmed_at
+    if former is None or former.until is None or confirmed_at is None:
+        return None
+    return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + DRAIN_MARGIN)
+
+
+def _protected(view: View, workload: Workload) -> bool:
+    """Desired, selected, or last known as active: never to be touched."""
+    noted, active = view.memory.active, view.active
+    names = {view.desired.revision, noted.revision if noted else None, active.revision if active else None}
+    return workload.revision in names
+
+
+def _why_never_active(view: View, workload: Workload) -> tuple[str, str]:
+    rejection = view.memory.rejection or workload.rejection
+    if rejection and rejection.revision == workload.revision:
+        return "retired", "it was rejected, and Git wants another revision now"
+    return "overtaken", f"commit {view.desired.commit[:12]} wants {view.desired.version}"
+
+
+def _retire(view: View, workload: Workload, event: str, reason: str) -> Retire:
+    configs = [ref_of(c.kind, c) for c in view.observed.configs if c.revision == workload.revision]
+    objects = (ref_of("Deployment", workload), *configs)
+    return Retire(workload.revision, workload.version, workload.colour, objects, event, reason)
+
+
+def _orphans(view: View) -> Iterator[Retire]:
+    """Configuration whose Deployment is gone: a daemon stopped between two deletions."""
+    kept = {view.desired.revision, *(each.revision for each in view.observed.workloads)}
+    for config in view.observed.configs:
+        if config.revision not in kept:
+            ref = ref_of(config.kind, config)
+            yield Retire(config.revision, "", view.desired.slot.colour, (ref,), "", "its Deployment is gone")

@@ -1,0 +1,102 @@
+"""The planner's inputs, and the facts that follow from them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.core.action import Action, Ref
+from reconciler.core.diff import Difference, differences
+from reconciler.core.memory import Active, Claim, Memory, Rejection
+from reconciler.core.model import Desired, Manifest
+from reconciler.core.observed import ActiveService, Config, Observed, Workload
+from reconciler.core.phase import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in this order; `wake_at` (epoch seconds) is when to look again if nothing happens before."""
+
+    phase: Phase
+    reason: str = ""
+    actions: tuple[Action, ...] = ()
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The planner's inputs, and the facts that follow from them at once."""
+
+    desired: Desired
+    observed: Observed
+    now: float
+
+    @property
+    def service(self) -> ActiveService | None:
+        """The active Service, if it exists."""
+        return self.observed.service
+
+    @property
+    def memory(self) -> Memory:
+        """What it remembers; an empty memory while there is none."""
+        return self.service.memory if self.service else Memory()
+
+    @property
+    def target(self) -> Workload | None:
+        """The desired revision's Deployment, if it exists."""
+        return self.observed.workload(self.desired.revision)
+
+    @property
+    def active(self) -> Workload | None:
+        """The workload that the selector matches. None: no Service, or its selector matches nothing of ours."""
+        if not self.service or not self.service.selector:
+            return None
+        selector = self.service.selector.items()
+        return next((w for w in self.observed.workloads if selector <= w.pod_labels.items()), None)
+
+    @property
+    def desired_is_active(self) -> bool:
+        """Whether traffic goes where Git wants it."""
+        if not self.service:
+            return False
+        matched = self.active is not None and self.active.revision == self.desired.revision
+        return matched or self.service.selector == self.desired.selector
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """Why the desired revision must not be tried at this commit, if so."""
+        noted = self.memory.rejection or (self.target.rejection if self.target else None)
+        wanted = (self.desired.revision, self.desired.commit)
+        return noted if noted and (noted.revision, noted.commit) == wanted else None
+
+    def as_active(self, since: float) -> Active:
+        """The desired revision as the memory will hold it."""
+        wanted = self.desired
+        return Active(wanted.revision, wanted.version, wanted.slot.colour, wanted.commit, since)
+
+
+def seen_differences(view: View, manifest: Manifest, live: Manifest) -> tuple[Difference, ...]:
+    """Without those that the API server was seen to hold for the same (it writes some values in another form)."""
+    name = f"{manifest['kind']}/{manifest['metadata']['name']}"
+    found = differences(manifest, live)
+    return tuple(each for each in found if f"{name} {each.identity}" not in view.observed.equivalent)
+
+
+def claim_of(view: View) -> Claim:
+    """The running promotion's claim, or a new one when this commit has not claimed the revision yet, or did so for a
+    promotion that succeeded long ago (Git was set back to an old commit)."""
+    claim = view.target.claim if view.target else None
+    former = view.memory.former(view.desired.revision)
+    spent = claim is not None and former is not None and former.since >= claim.since
+    if claim and claim.commit == view.desired.commit and not spent:
+        return claim
+    return Claim(view.desired.commit, view.now)
+
+
+def serves(view: View, workload: Workload) -> bool:
+    """Whether the Service has a ready endpoint of this revision."""
+    return view.service is not None and workload.revision in view.service.endpoints.values()
+
+
+def ref_of(kind: str, live: Workload | ActiveService | Config) -> Ref:
+    """The live object, pinned to the state that it was seen in."""
+    return Ref(kind, live.name, live.uid, live.resource_version)

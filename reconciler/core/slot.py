@@ -1,0 +1,18 @@
+"""Which colour a revision takes. Pure."""
+
+from __future__ import annotations
+
+from reconciler.core.model import Colour, Slot
+from reconciler.core.observed import Observed
+
+
+def choose_slot(revision: str, commit: str, observed: Observed) -> Slot:
+    """The slot of `revision`: the one that it holds already, else the colour that the active one does not have."""
+    there = observed.workload(revision)
+    if there:
+        return Slot(there.colour, there.commit or commit)
+    active = observed.service.memory.active if observed.service else None
+    if active:
+        return Slot(active.colour.other, commit)
+    taken = {each.colour for each in observed.workloads}
+    return Slot(Colour.GREEN if taken == {Colour.BLUE} else Colour.BLUE, commit)

@@ -1,0 +1,69 @@
+"""Every failure the reconciler knows, sorted by what has to change before a retry makes sense.
+
+::
+
+    ReconcilerError            what is wrong, where, what was left untouched, what to do
+    ├── Transient              the world outside (network, API server, Git host): time heals it
+    ├── Conflict               somebody else wrote first: look again at once, then decide afresh
+    └── Permanent              the same input gives the same failure: wait until the input changes
+        ├── Invalid            Git or the configuration says something unusable (exit code 3)
+        └── Blocked            the cluster holds something in the way that is not ours to change
+
+An adapter raises only these. Whatever else escapes is a bug, and is caught in one place: the loop.
+"""
+
+from __future__ import annotations
+
+
+class ReconcilerError(Exception):
+    """A failure told so that its reader can act on it.
+
+    Args:
+        what: the fault in one sentence without a full stop.
+        where: the file:line, object or field at fault, if there is one.
+        untouched: what was deliberately left as it was.
+        todo: what the reader should do about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", untouched: str = "", todo: str = "") -> None:
+        super().__init__(what, where, untouched, todo)
+        self.what = what
+        self.where = where
+        self.untouched = untouched
+        self.todo = todo
+
+    def __str__(self) -> str:
+        located = f"{self.where}: {self.what}" if self.where else self.what
+        return ". ".join(part for part in (located, self.untouched, self.todo) if part)
+
+
+class Transient(ReconcilerError):
+    """Time may heal it. `retry_after` is the least wait in seconds that the other side asked for."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        untouched: str = "",
+        todo: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(what, where=where, untouched=untouched, todo=todo)
+        self.retry_after = retry_after
+
+
+class Conflict(ReconcilerError):
+    """A conditional write found that the object is no longer what the decision was made from."""
+
+
+class Permanent(ReconcilerError):
+    """Nothing but a changed input makes this succeed."""
+
+
+class Invalid(Permanent):
+    """Git or the configuration holds something that cannot be used."""
+
+
+class Blocked(Permanent):
+    """The cluster holds something in the way which this daemon neither created nor adopted."""

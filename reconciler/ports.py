@@ -1,0 +1,99 @@
+"""What the app layer needs from the outside, as protocols. Adapters and the tests' fakes implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from reconciler.core.action import Ref
+from reconciler.core.event import Event
+from reconciler.core.model import Manifest
+
+
+class Repository(Protocol):
+    """One branch of one Git repository, read as objects; nothing is ever checked out.
+
+    Every method raises `Transient` when the repository cannot be reached, is locked, or takes longer than
+    its time-out, and `Invalid` when it answers but what was asked for is missing or over a limit.
+    """
+
+    async def tip(self) -> str:
+        """The full commit id that the ref points to now, fetched and ready to be read."""
+        ...
+
+    async def read(self, commit: str, path: str) -> bytes:
+        """The file at `path` (relative to the repository's root, '/'-separated) in `commit`."""
+        ...
+
+    async def read_folder(self, commit: str, path: str) -> Mapping[str, bytes]:
+        """Every regular file directly in the folder `path`: name → content, sorted by name."""
+        ...
+
+    async def close(self) -> None:
+        """Ends any Git process still running; the object is not used afterwards."""
+        ...
+
+
+class Cluster(Protocol):
+    """The API server: a watched view of this daemon's own objects, and conditional writes.
+
+    Every method that writes raises `Transient` when the API server cannot be reached or is overloaded, `Conflict`
+    when a precondition failed, `Blocked` when something foreign is in the way or permission is missing, and
+    `Invalid` when the API server refuses the object. A write's result is in the view when the call returns.
+    """
+
+    def view(self, namespace: str, app: str) -> Sequence[Manifest]:
+        """Live objects labelled with `app`, of every watched kind. No request: it reads the watch caches."""
+        ...
+
+    async def synced(self, namespace: str) -> None:
+        """Returns once the caches of `namespace` hold all that is there; starts watching it if need be."""
+        ...
+
+    async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
+        """Server-side apply under `manager`, taking over contested fields; returns the stored object.
+
+        With `live`, only if that very object is still at its resourceVersion. Without, only if no foreign object
+        of that name exists.
+        """
+        ...
+
+    async def require_free(self, manifest: Manifest) -> None:
+        """Raises `Blocked` when an object of this name exists that is not ours. Changes nothing."""
+        ...
+
+    async def create(self, manifest: Manifest, manager: str) -> Manifest:
+        """Creates an object; `Blocked` when one of that name exists and is not ours, `Conflict` when it is ours."""
+        ...
+
+    async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
+        """Forgets what `manager` owns by create or update (not by apply); on the condition of `live`'s version."""
+        ...
+
+    async def delete(self, namespace: str, ref: Ref) -> bool:
+        """Deletes in the background, if it is still that very object at that version. False: it was gone already."""
+        ...
+
+    async def post_event(self, about: Manifest, event: Event, at: float) -> None:
+        """Writes a Kubernetes Event about a live object, for `kubectl describe`."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Where events go: standard output, and (for the important ones) the cluster."""
+
+    def emit(self, event: Event, about: Manifest | None = None) -> None:
+        """Never blocks, never raises. `about` is the live Service, where there is one."""
+        ...
+
+
+class Clock(Protocol):
+    """Time and chance, as arguments of everything that needs them."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def jitter(self, seconds: float) -> float:
+        """`seconds`, varied at random by up to a tenth either way."""
+        ...

@@ -1,0 +1,176 @@
+"""What the one-shot commands print: tables and words for people, YAML for pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.app.oneshot import Sight
+from reconciler.core.health import explain
+from reconciler.core.observed import Workload
+from reconciler.core.phase import PHASES, Phase
+from reconciler.core.plan import View, forecast, retirement_due
+from reconciler.errors import ReconcilerError
+
+_STYLES = {
+    Phase.STABLE: "green",
+    Phase.RETAINING: "green",
+    Phase.REJECTED: "red",
+    Phase.DEGRADED: "red",
+    Phase.DRIFTED: "yellow",
+}
+
+
+def is_rejected(sight: Sight) -> bool:
+    """Whether what Git wants was rejected."""
+    return sight.plan is not None and sight.plan.phase is Phase.REJECTED
+
+
+def is_in_trouble(sight: Sight) -> bool:
+    """Whether a person has to see to it: rejected, or active without one ready pod."""
+    return sight.plan is not None and sight.plan.phase in (Phase.REJECTED, Phase.DEGRADED)
+
+
+def plans(sights: Iterable[Sight], console: Console) -> None:
+    """Every app's phase, reason and actions."""
+    for sight in sights:
+        if sight.plan is None or sight.desired is None:
+            continue
+        made = sight.plan
+        console.print(_headline(sight.app.name, sight.desired.version, sight.desired.revision, made.phase, made.reason))
+        for number, action in enumerate(made.actions, start=1):
+            console.print(Text(f"  {number}. {action}"))
+        coming = _coming(sight)
+        for number, step in enumerate(coming, start=len(made.actions) + 1):
+            console.print(Text(f"  {number}. then: {step}", style="dim"))
+        if not made.actions and not coming:
+            when = f" before {_clock(made.wake_at)}" if made.wake_at else ""
+            console.print(Text(f"  nothing to do{when}"))
+
+
+def _coming(sight: Sight) -> tuple[str, ...]:
+    """What follows a plan's actions, apart from a switch that is among them."""
+    assert sight.desired is not None
+    assert sight.observed is not None
+    assert sight.plan is not None
+    steps = forecast(sight.desired, sight.observed, sight.at)
+    return steps[2:] if sight.plan.phase is Phase.SWITCHING else steps
+
+
+def statuses(sights: Iterable[Sight], console: Console) -> None:
+    """One table: a row per revision of each app, the active one marked."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("APP", "PHASE", "WANTED", "REVISION", "VERSION", "COLOUR", "ROLE", "PODS", "SINCE", "NOTE"):
+        table.add_column(heading, no_wrap=heading != "NOTE", overflow="fold")
+    for sight in sights:
+        app = _standing(sight)
+        for cells in _revisions(sight) or [("-", "-", "-", "-", "-", "-", _reason(sight))]:
+            table.add_row(*app, *cells)
+            app = ("", Text(""), "")
+    console.print(table)
+
+
+def _standing(sight: Sight) -> tuple[str, Text, str]:
+    """App, phase, and what Git wants."""
+    if sight.plan is None or sight.desired is None:
+        return sight.app.name, Text("unknown", style="red"), "?"
+    style = _STYLES.get(sight.plan.phase, "cyan")
+    return sight.app.name, Text(sight.plan.phase.value, style=style), sight.desired.version
+
+
+def _reason(sight: Sight) -> str:
+    if sight.error:
+        return f"{sight.error.where}: {sight.error.what}" if sight.error.where else sight.error.what
+    return sight.plan.reason if sight.plan else ""
+
+
+def _revisions(sight: Sight) -> list[tuple[str, ...]]:
+    if sight.observed is None:
+        return []
+    service = sight.observed.service
+    rows: list[tuple[str, ...]] = []
+    for workload in sight.observed.workloads:
+        role = _role(sight, workload)
+        memory = service.memory if service else None
+        active = memory.active if memory and memory.active and memory.active.revision == workload.revision else None
+        note = _leaves(sight, workload) if role == "warm" else _reason(sight)
+        since = _clock(active.since) if active else ""
+        pods = explain(workload).partition(";")[0].removesuffix(" pods ready")
+        rows.append((workload.revision, workload.version, workload.colour.value, role, pods, since, note))
+    return rows
+
+
+def _leaves(sight: Sight, workload: Workload) -> str:
+    """When a warm colour may go."""
+    if sight.desired is None or sight.observed is None:
+        return ""
+    due = retirement_due(View(sight.desired, sight.observed, sight.at), workload)
+    return f"kept until {_clock(due)}" if due else "kept until the switch is confirmed"
+
+
+def _role(sight: Sight, workload: Workload) -> str:
+    assert sight.observed is not None
+    service = sight.observed.service
+    if service and service.selector.items() <= workload.pod_labels.items():
+        return "active"
+    if sight.desired and workload.revision == sight.desired.revision:
+        return "rejected" if is_rejected(sight) else "preview"
+    former = service.memory.former(workload.revision) if service else None
+    return "warm" if former else "leaving"
+
+
+def verdicts(sights: Iterable[Sight], console: Console) -> None:
+    """One line for every app that renders."""
+    for sight in sights:
+        if sight.desired:
+            wanted = sight.desired
+            line = Text.assemble(("ok ", "green"), f"{sight.app.name}  {wanted.version}  revision {wanted.revision}")
+            console.print(line)
+
+
+def manifests(sights: Iterable[Sight], out: TextIO) -> None:
+    """The rendered objects as a YAML stream that kubectl could read."""
+    for sight in sights:
+        if sight.desired:
+            rendered = (*sight.desired.objects, sight.desired.service)
+            documents = [_with_replicas(each, sight.desired.replicas) for each in rendered]
+            yaml.safe_dump_all(documents, out, sort_keys=False, explicit_start=True)
+
+
+def _with_replicas(manifest: Mapping[str, Any], replicas: int) -> dict[str, Any]:
+    if manifest["kind"] != "Deployment":
+        return dict(manifest)
+    return {**manifest, "spec": {"replicas": replicas, **manifest["spec"]}}
+
+
+def failures(sights: Iterable[Sight], console: Console) -> None:
+    """What could not be read or done, app by app."""
+    for sight in sights:
+        if sight.error:
+            problem(sight.error, console, f"app {sight.app.name}")
+
+
+def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
+    """One error: what and where, what was left untouched, what to do."""
+    where = " ".join(part for part in (about, f"[{error.where}]" if about and error.where else error.where) if part)
+    head = Text.assemble(("error ", "bold red"), (f"{where}: " if where else "", "bold"), error.what)
+    console.print(head, soft_wrap=True)
+    for line in (error.untouched, error.todo):
+        if line:
+            console.print(Text(f"      {line}"), soft_wrap=True)
+
+
+def _headline(app: str, version: str, revision: str, phase: Phase, reason: str) -> Text:
+    style = _STYLES.get(phase, "cyan")
+    line = Text.assemble((app, "bold"), f"  {version} ({revision})  ", (phase.value, style), f": {PHASES[phase].says}")
+    return line.append(f"\n  {reason}" if reason else "")
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M:%SZ")

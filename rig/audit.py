@@ -1,0 +1,94 @@
+"""Who wrote which Service and Deployment, by the API server's audit log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+_REVISION = "bluegreen.reconciler/revision"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One request that changed (or was refused to change) a Service or Deployment.
+
+    `revision` and `version` are what the Service's selector pointed to afterwards; '' where the log does not tell (only
+    patches do). `at`: when the API server had answered, in epoch seconds.
+    """
+
+    verb: str
+    resource: str
+    name: str
+    code: int
+    at: float
+    agent: str
+    manager: str
+    revision: str
+    version: str
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it took effect."""
+        return 200 <= self.code < 300
+
+
+@dataclass(slots=True)
+class Audit:
+    """The writes in one namespace from the moment this object was made."""
+
+    path: Path
+    namespace: str
+    _offset: int = 0
+
+    def __post_init__(self) -> None:
+        self._offset = self.path.stat().st_size
+
+    def writes(self, resource: str | None = None) -> list[Write]:
+        """All writes, refused ones too, in order; of one resource (`services`, `deployments`) or of both."""
+        return [each for each in self._read() if resource in (None, each.resource)]
+
+    def moves(self, service: str) -> list[tuple[str, str]]:
+        """Every move of the Service's selector, as (from, to), whoever made it."""
+        written = [each for each in self.writes("services") if each.name == service and each.succeeded]
+        seen = [each.revision for each in written if each.revision]
+        return [(before, after) for before, after in pairwise(seen) if before != after]
+
+    def created(self, resource: str) -> list[str]:
+        """Names of what was created, by POST or by an apply; one that was created twice is in it twice."""
+        return [each.name for each in self.writes(resource) if each.code == 201]
+
+    def deleted(self, resource: str) -> list[str]:
+        """Names of what was deleted."""
+        return [each.name for each in self.writes(resource) if each.verb == "delete" and each.succeeded]
+
+    def _read(self) -> Iterator[Write]:
+        with self.path.open() as file:
+            file.seek(self._offset)
+            for line in file:
+                # Cheap first: the log is the whole cluster's.
+                if line.endswith("\n") and f'"namespace":"{self.namespace}"' in line and "dryRun=" not in line:
+                    yield _write(json.loads(line))
+
+
+def _write(entry: dict[str, Any]) -> Write:
+    target = entry["objectRef"]
+    answer = entry.get("responseObject") or {}
+    selector = (answer.get("spec") or {}).get("selector") or {} if target["resource"] == "services" else {}
+    name = target.get("name") or (answer.get("metadata") or {}).get("name", "")
+    return Write(
+        verb=entry["verb"],
+        resource=target["resource"],
+        name=name,
+        code=entry["responseStatus"]["code"],
+        at=datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
+        agent=entry.get("userAgent", ""),
+        manager=parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager", [""])[0],
+        revision=selector.get(_REVISION, ""),
+        version=selector.get("version", ""),
+    )

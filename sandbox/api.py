@@ -1,0 +1,107 @@
+"""The Python side of the sandbox, for tests, the demo and benchmarks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from . import build, workloads
+from .cluster import Control
+from .images import SAMPLE_IMAGE
+from .isolation import SOURCE_ADDRESSES, in_network
+from .paths import DEFAULT_NAME, StatePaths
+from .progress import Progress
+
+
+class Sandbox:
+    """One sandbox by its name. Making this object starts nothing; `up` does."""
+
+    sample_image = SAMPLE_IMAGE
+    """The image of the sample application, present in every real sandbox."""
+
+    def __init__(self, name: str | None = None, *, quiet: bool = False) -> None:
+        self.name = name or os.environ.get("SANDBOX_NAME") or DEFAULT_NAME
+        self._control = Control(StatePaths.of(self.name), Progress(quiet=quiet))
+
+    @property
+    def control(self) -> Control:
+        """Everything else that can be asked of it."""
+        return self._control
+
+    def up(self, simulated: bool | None = None) -> Sandbox:
+        """Start what of it does not run. SIMULATED None means: real where this machine allows it."""
+        self._control.up(simulated)
+        return self
+
+    def down(self) -> list[str]:
+        """Remove it; a line for each thing that could not be removed."""
+        return self._control.down()
+
+    def restart(self, component: str) -> None:
+        """Stop one component and start it again; returns when it works."""
+        self._control.restart(component)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not been taken down."""
+        return self._control.supervision.supervisor is not None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its pods are only simulated."""
+        return self._control.require().simulated
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig; its server answers inside the sandbox's network."""
+        return self._control.paths.kubeconfig
+
+    @property
+    def node_address(self) -> str:
+        """Where the API server and NodePorts answer."""
+        return self._control.require().host
+
+    @property
+    def source_addresses(self) -> tuple[str, ...]:
+        """More addresses of the node, for clients to send from."""
+        return () if self.simulated else SOURCE_ADDRESSES
+
+    @property
+    def audit_log(self) -> Path:
+        """Who wrote Services and Deployments, a JSON object a line."""
+        return self._control.paths.audit_log
+
+    @property
+    def netns(self) -> str | None:
+        """The path of its network namespace; a simulated sandbox has none."""
+        self._control.require()
+        return self._control.network
+
+    def exec_prefix(self) -> list[str]:
+        """Words to put before a command line, so that it runs in the sandbox's network, with KUBECONFIG set."""
+        network = self.netns
+        enter = [] if network is None or in_network(network) else ["nsenter", f"--net={network}", "--"]
+        return [*enter, "env", *(f"{name}={value}" for name, value in self.environment().items())]
+
+    def environment(self) -> dict[str, str]:
+        """Variables for programs that run against it."""
+        direct = [os.environ.get("NO_PROXY", ""), self.node_address]  # no proxy knows a way in
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "SANDBOX_NAME": self.name,
+            "NO_PROXY": ",".join(filter(None, direct)),
+        }
+
+    @property
+    def kubectl(self) -> Path:
+        """The kubectl that was built for it."""
+        return build.programs(self.simulated)["kubectl"]
+
+    @property
+    def load_binary(self) -> Path:
+        """The load client; see docs/sandbox.md."""
+        return build.programs(self.simulated)["load"]
+
+    def import_image(self, archive: Path) -> None:
+        """Import an OCI or Docker archive, for pods with `imagePullPolicy: IfNotPresent`."""
+        workloads.import_image(self._control.cluster(self._control.require()), archive)

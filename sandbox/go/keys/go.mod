@@ -1,0 +1,3 @@
+module reconciler.sandbox/keys
+
+go 1.24.0

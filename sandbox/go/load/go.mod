@@ -1,0 +1,3 @@
+module reconciler.sandbox/load
+
+go 1.24.0

@@ -1,0 +1,3 @@
+module reconciler.sandbox/pause
+
+go 1.24.0

@@ -1,0 +1,3 @@
+module reconciler.sandbox/sample-app
+
+go 1.24.0

@@ -1,0 +1,98 @@
+"""The Debian packages that real pods need, and whether this machine can have a real sandbox at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .errors import SandboxError
+from .progress import Progress
+
+CNI_PLUGINS = Path("/usr/lib/cni")
+
+# What is looked for, and the package that has it.
+_NEEDED = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "conntrack": "conntrack",
+    "mount": "mount",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
+    str(CNI_PLUGINS / "portmap"): "containernetworking-plugins",
+}
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def program_path() -> str:
+    """A PATH on which system programs are found, also for a user whose own leaves out sbin."""
+    return os.environ.get("PATH", "") + ":" + _SYSTEM_PATH
+
+
+def missing() -> list[str]:
+    """The Debian packages that are not there."""
+    path = program_path()
+    return sorted({package for name, package in _NEEDED.items() if not shutil.which(name, path=path)})
+
+
+def install_line(packages: list[str]) -> str:
+    """What a person would type."""
+    return "apt-get install -y --no-install-recommends " + " ".join(packages)
+
+
+def obstacle() -> str | None:
+    """Why there can be no real sandbox on this machine, or None. Installs nothing."""
+    if sys.platform != "linux":
+        return "this is not Linux"
+    if os.geteuid() != 0:
+        return "not run as root"
+    absent = missing()
+    if absent and not shutil.which("apt-get"):
+        return f"there is no apt-get to install what is missing; on Debian: {install_line(absent)}"
+    if shutil.which("unshare"):
+        tried = subprocess.run(
+            ["unshare", "--net", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/run"],
+            capture_output=True,
+            text=True,
+        )
+        if tried.returncode != 0:
+            return f"namespaces are refused here ({tried.stderr.strip()})"
+    return None
+
+
+def ensure(progress: Progress) -> None:
+    """Install what is missing with one apt line, which is shown first."""
+    absent = missing()
+    if not absent:
+        return
+    line = install_line(absent)
+    progress.say(f"installing Debian packages: {line}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with progress.step("packages"):
+        had_containerd = shutil.which("containerd") is not None
+        for command in ("apt-get update", line):
+            done = subprocess.run(
+                command.split(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            if done.returncode != 0:
+                raise SandboxError(f"`{command}` failed; run this as root: {line}", log=_tail(done.stdout))
+        if not had_containerd:
+            _stop_debians_containerd()
+        if missing():
+            raise SandboxError(f"still missing after the install: {', '.join(missing())}")
+
+
+def _stop_debians_containerd() -> None:
+    """The package starts a service where systemd runs. Nobody asked for that one: the sandbox has its own."""
+    if Path("/run/systemd/system").exists():
+        subprocess.run(["systemctl", "disable", "--now", "containerd"], capture_output=True)
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-15:])

@@ -1,0 +1,281 @@
+"""One suite for the API server in memory and the real one: what the executor and the planner rely on.
+
+The real one is the sandbox's: run inside it, `python -m sandbox exec -- pytest tests/contract`. Elsewhere those
+cases are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from reconciler.adapters.cluster import KubernetesCluster, connect
+from reconciler.adapters.cluster.requests import send
+from reconciler.app.loop import keep_going
+from reconciler.core.action import Ref
+from reconciler.core.event import event
+from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, observe
+from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
+from reconciler.ports import Cluster
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.world import FakeClock, Recorder
+
+LABELS = {LABEL_APP: "my-app", LABEL_MANAGED_BY: MANAGED_BY}
+
+
+@dataclass
+class Subject:
+    """A cluster under test, and another client's way to write to it."""
+
+    cluster: Cluster
+    namespace: str
+    put_foreign: Callable[[Manifest], Any]
+    changed: asyncio.Event
+
+    async def seen(self, condition: Callable[[list[Manifest]], bool]) -> None:
+        """Waits until the view of the app satisfies `condition`."""
+        async with asyncio.timeout(10):
+            while not condition(list(self.cluster.view(self.namespace, "my-app"))):
+                await self.changed.wait()
+                self.changed.clear()
+
+
+@pytest.fixture(params=["fake", "real"])
+async def subject(request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
+    if request.param == "fake":
+        fake = FakeCluster()
+
+        async def put(manifest: Manifest) -> None:
+            fake.put(manifest)
+
+        yield Subject(fake, "contract", put, asyncio.Event())
+        return
+    if "SANDBOX_NAME" not in os.environ:  # never a developer's own cluster by accident
+        pytest.skip("no API server: run inside the sandbox, `python -m sandbox exec -- pytest tests/contract`")
+    async for each in _real():
+        yield each
+
+
+async def _real() -> AsyncIterator[Subject]:
+    api = await connect()
+    namespace = f"contract-{uuid.uuid4().hex[:8]}"
+    await send(api, "POST", "/api/v1/namespaces", body={"metadata": {"name": namespace}})
+    changed = asyncio.Event()
+    failures: list[ReconcilerError] = []
+    cluster = KubernetesCluster(
+        api,
+        lambda app: changed.set(),
+        lambda kind, space, retry_in, error: failures.append(error),
+        lambda _: None,
+        lambda name, work: asyncio.create_task(keep_going(name, work, Recorder(), FakeClock())),
+    )
+    await cluster.synced(namespace)
+
+    async def put(manifest: Manifest) -> None:
+        meta = manifest["metadata"]
+        path = f"/api/v1/namespaces/{namespace}/{manifest['kind'].lower()}s"
+        await send(api, "POST", path, body={**manifest, "metadata": {**meta, "namespace": namespace}})
+
+    try:
+        yield Subject(cluster, namespace, put, changed)
+    finally:
+        await send(api, "DELETE", f"/api/v1/namespaces/{namespace}")
+        await cluster.close()
+
+
+def config_map(subject: Subject, name: str = "one", **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": subject.namespace, "labels": dict(LABELS)},
+        "data": data or {"key": "value"},
+    }
+
+
+def service(
+    subject: Subject, *, ports: tuple[int, ...] = (80,), selector: dict[str, str] | None = None
+) -> dict[str, Any]:
+    spec: dict[str, Any] = {"ports": [{"name": f"p{each}", "port": each, "targetPort": each} for each in ports]}
+    if selector is not None:
+        spec["selector"] = selector
+    meta = {"name": "my-app", "namespace": subject.namespace, "labels": dict(LABELS)}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+
+def switch(subject: Subject, selector: dict[str, str], **annotations: str) -> dict[str, Any]:
+    meta = {"name": "my-app", "namespace": subject.namespace, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": selector}}
+
+
+def ref(live: Manifest) -> Ref:
+    meta = live["metadata"]
+    return Ref(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"])
+
+
+def stored(subject: Subject, kind: str) -> Manifest | None:
+    live = subject.cluster.view(subject.namespace, "my-app")
+    return next((each for each in live if each["kind"] == kind), None)
+
+
+async def test_an_apply_creates_and_is_in_the_view_at_once(subject: Subject) -> None:
+    live = await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)
+    assert live["metadata"]["uid"]
+    there = stored(subject, "ConfigMap")
+    assert there is not None
+    assert there["data"] == {"key": "value"}
+
+
+async def test_an_apply_that_changes_nothing_keeps_the_resource_version(subject: Subject) -> None:
+    first = await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)
+    second = await subject.cluster.apply(config_map(subject), APPLY_MANAGER, ref(first))
+    assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+async def test_an_apply_removes_what_its_manager_no_longer_sends(subject: Subject) -> None:
+    first = await subject.cluster.apply(config_map(subject, a="1", b="2"), APPLY_MANAGER, None)
+    second = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, ref(first))
+    assert second["data"] == {"a": "1"}
+
+
+async def test_an_apply_from_an_old_state_is_a_conflict(subject: Subject) -> None:
+    first = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, None)
+    await subject.cluster.apply(config_map(subject, a="2"), APPLY_MANAGER, ref(first))
+    with pytest.raises(Conflict):
+        await subject.cluster.apply(config_map(subject, a="3"), APPLY_MANAGER, ref(first))
+
+
+async def test_an_apply_to_an_object_that_is_gone_is_a_conflict_and_does_not_bring_it_back(subject: Subject) -> None:
+    first = await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)
+    assert await subject.cluster.delete(subject.namespace, ref(first))
+    with pytest.raises(Conflict):
+        await subject.cluster.apply(config_map(subject), APPLY_MANAGER, ref(first))
+    assert stored(subject, "ConfigMap") is None
+
+
+async def test_an_apply_never_merges_into_a_foreign_object(subject: Subject) -> None:
+    foreign = config_map(subject, theirs="1")
+    del foreign["metadata"]["labels"]
+    await subject.put_foreign(foreign)
+    with pytest.raises(Blocked):
+        await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)
+
+
+async def test_a_name_is_free_unless_a_foreign_object_has_it(subject: Subject) -> None:
+    await subject.cluster.require_free(config_map(subject))
+    await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)
+    await subject.cluster.require_free(config_map(subject))
+    foreign = config_map(subject, "theirs", a="1")
+    del foreign["metadata"]["labels"]
+    await subject.put_foreign(foreign)
+    with pytest.raises(Blocked):
+        await subject.cluster.require_free(config_map(subject, "theirs"))
+
+
+async def test_create_refuses_a_foreign_object_and_reports_our_own_as_a_conflict(subject: Subject) -> None:
+    await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)
+    with pytest.raises(Conflict):
+        await subject.cluster.create(service(subject, selector={"a": "2"}), SWITCH_MANAGER)
+    there = stored(subject, "Service")
+    assert there is not None
+    assert there["spec"]["selector"] == {"a": "1"}
+
+
+async def test_create_is_blocked_by_a_foreign_service(subject: Subject) -> None:
+    foreign = service(subject, selector={"a": "1"})
+    del foreign["metadata"]["labels"]
+    await subject.put_foreign(foreign)
+    with pytest.raises(Blocked):
+        await subject.cluster.create(service(subject, selector={"a": "2"}), SWITCH_MANAGER)
+
+
+async def test_a_switch_replaces_the_whole_selector_and_leaves_the_rest(subject: Subject) -> None:
+    made = await subject.cluster.create(service(subject, selector={"a": "1", "b": "1"}), SWITCH_MANAGER)
+    moved = await subject.cluster.apply(switch(subject, {"a": "2"}, note="x"), SWITCH_MANAGER, ref(made))
+    assert moved["spec"]["selector"] == {"a": "2"}
+    assert moved["spec"]["ports"][0]["port"] == 80
+    assert moved["metadata"]["annotations"]["note"] == "x"
+
+
+async def test_of_two_switches_from_the_same_state_one_fails(subject: Subject) -> None:
+    made = await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)
+    await subject.cluster.apply(switch(subject, {"a": "2"}), SWITCH_MANAGER, ref(made))
+    with pytest.raises(Conflict):
+        await subject.cluster.apply(switch(subject, {"a": "3"}), SWITCH_MANAGER, ref(made))
+
+
+async def test_after_the_handover_an_apply_leaves_the_selector_alone_and_can_remove_a_port(subject: Subject) -> None:
+    made = await subject.cluster.create(service(subject, ports=(80, 81), selector={"a": "1"}), SWITCH_MANAGER)
+    assert _needs_handover(subject)
+    live = await subject.cluster.apply(service(subject, ports=(80, 81)), APPLY_MANAGER, ref(made))
+    live = await subject.cluster.apply(switch(subject, {"a": "1"}, note="x"), SWITCH_MANAGER, ref(live))
+    live = await subject.cluster.drop_update_ownership(live, SWITCH_MANAGER)
+    assert not _needs_handover(subject)
+    live = await subject.cluster.apply(service(subject, ports=(80,)), APPLY_MANAGER, ref(live))
+    assert [each["port"] for each in live["spec"]["ports"]] == [80]
+    assert live["spec"]["selector"] == {"a": "1"}
+    assert live["metadata"]["annotations"]["note"] == "x"
+
+
+def _needs_handover(subject: Subject) -> bool:
+    found = observe(subject.cluster.view(subject.namespace, "my-app"), "my-app").service
+    assert found is not None
+    return found.needs_handover
+
+
+async def test_a_switch_that_carries_ports_gives_them_back(subject: Subject) -> None:
+    made = await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)
+    live = await subject.cluster.apply(service(subject), APPLY_MANAGER, ref(made))
+    live = await subject.cluster.apply(switch(subject, {"a": "1"}), SWITCH_MANAGER, ref(live))
+    live = await subject.cluster.drop_update_ownership(live, SWITCH_MANAGER)
+    moved = {"name": "p80", "port": 80, "targetPort": 9999}
+    carrying = switch(subject, {"a": "2"})
+    carrying["spec"]["ports"] = [moved]
+    live = await subject.cluster.apply(carrying, SWITCH_MANAGER, ref(live))
+    assert [each["targetPort"] for each in live["spec"]["ports"]] == [9999]
+    assert _needs_handover(subject)
+    rendered = service(subject, ports=(80, 81))
+    rendered["spec"]["ports"][0] = moved
+    live = await subject.cluster.apply(rendered, APPLY_MANAGER, ref(live))
+    live = await subject.cluster.apply(switch(subject, {"a": "2"}), SWITCH_MANAGER, ref(live))
+    assert [each["port"] for each in live["spec"]["ports"]] == [80, 81]
+    assert not _needs_handover(subject)
+
+
+async def test_a_delete_is_bound_to_the_state_it_was_decided_from(subject: Subject) -> None:
+    first = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, None)
+    second = await subject.cluster.apply(config_map(subject, a="2"), APPLY_MANAGER, ref(first))
+    with pytest.raises(Conflict):
+        await subject.cluster.delete(subject.namespace, ref(first))
+    assert await subject.cluster.delete(subject.namespace, ref(second))
+    assert stored(subject, "ConfigMap") is None
+    assert not await subject.cluster.delete(subject.namespace, ref(second)), "gone already"
+
+
+async def test_what_the_api_server_refuses_is_invalid(subject: Subject) -> None:
+    with pytest.raises(Invalid):
+        await subject.cluster.apply(service(subject, ports=()), APPLY_MANAGER, None)
+
+
+async def test_others_changes_reach_the_view(subject: Subject) -> None:
+    await subject.put_foreign(config_map(subject, "theirs", a="1"))
+    await subject.seen(lambda live: any(each["metadata"]["name"] == "theirs" for each in live))
+
+
+async def test_events_about_a_service_are_accepted(subject: Subject) -> None:
+    live = await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)
+    told = event("retired", app="my-app", namespace=subject.namespace, version="v1", reason="kept warm for 3 s")
+    await subject.cluster.post_event(live, told, 1_700_000_000.5)
+
+
+async def test_ownership_is_dropped_only_in_the_state_that_was_seen(subject: Subject) -> None:
+    made = await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)
+    await subject.cluster.apply(service(subject), APPLY_MANAGER, ref(made))
+    with pytest.raises(Conflict):
+        await subject.cluster.drop_update_ownership(made, SWITCH_MANAGER)

@@ -1,0 +1,51 @@
+"""Fixtures of the end-to-end tests: one sandbox for all, a namespace and NodePorts of its own for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig.scene import NODE_PORTS, Scene
+from sandbox import Sandbox
+from sandbox.isolation import in_network
+from tests.e2e.harness.exclusive import sharing
+
+_COMMAND = "python -m sandbox up && python -m sandbox exec -- python -m pytest tests/e2e -n 2"
+_PORTS_PER_WORKER = 50
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the markers."""
+    config.addinivalue_line("markers", "alone: disturbs the whole sandbox, so no other test runs beside it")
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Sandbox:
+    """The running sandbox, whose network we are in."""
+    found = Sandbox(quiet=True)
+    network = found.netns if found.running else None
+    if network is None or found.simulated or not in_network(network):
+        pytest.fail(f"the end-to-end tests run inside a real sandbox's network:\n    {_COMMAND}", pytrace=False)
+    return found
+
+
+@pytest.fixture
+def scene(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A namespace with a repository, a daemon and load that wait to be started; all of it is gone afterwards."""
+    folder = sandbox.kubeconfig.parent
+    with sharing(folder, alone=request.node.get_closest_marker("alone") is not None):
+        made = Scene(sandbox, tmp_path, _node_ports())
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def _node_ports() -> range:
+    """A block of NodePorts for each of pytest's processes, so that no two ever choose the same."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = NODE_PORTS.start + worker * _PORTS_PER_WORKER
+    return range(first, first + _PORTS_PER_WORKER)

@@ -1,0 +1,112 @@
+"""What people do by hand: put right where it is ours, left alone where it is not."""
+
+from __future__ import annotations
+
+from rig.scene import APP, Scene
+from rig.waiting import until
+from tests.e2e.harness.asserts import moved, no_request_failed
+
+REVISION = "bluegreen.reconciler/revision"
+
+
+def _both_colours(scene: Scene) -> tuple[str, str]:
+    """v1 warm and v2 active, for long; returns their revisions."""
+    scene.configure(strategy={"scaleDownDelay": "120s"})
+    scene.first_release("v1.0.0")
+    old = scene.cluster.active_revision(APP)
+    scene.settle(scene.release("v2.0.0"))
+    scene.load.wait_for("v2.0.0")
+    return old, scene.cluster.active_revision(APP)
+
+
+def test_hand_moved_selector_is_put_back(scene: Scene) -> None:
+    """Somebody patches the selector to the old colour: Git wins, and it is told who was right."""
+    old, new = _both_colours(scene)
+    since = scene.daemon.mark()
+    scene.cluster.patch("Service", APP, {"spec": {"selector": {REVISION: old, "version": "v1.0.0"}}})
+    switched = scene.daemon.wait_for("switched", since=since, version="v2.0.0")
+    assert "by hand" in switched["reason"]
+    until(lambda: scene.cluster.active_revision(APP) == new, "v2.0.0 selected again")
+    scene.daemon.wait_for("switch_confirmed", since=since)
+    no_request_failed(scene.load)
+    assert scene.audit.moves(APP) == [(old, new), (new, old), (old, new)]
+
+
+def test_hand_edited_service_is_put_right(scene: Scene) -> None:
+    """A field that the templates own is put back; one that they do not mention is left to its owner."""
+    scene.first_release("v1.0.0")
+    notes = {"metadata": {"annotations": {"team": "shop"}, "labels": {"app": "somebody-elses"}}}
+    scene.cluster.patch("Service", APP, notes)
+    scene.daemon.wait_for("drift_repaired", object=f"Service/{APP}")
+    live = scene.cluster.service(APP)
+    assert live["metadata"]["annotations"]["team"] == "shop"
+    assert live["metadata"]["labels"]["app"] == APP
+    no_request_failed(scene.load)
+    moved(scene, 0)
+
+
+def test_hand_deleted_service_comes_back(scene: Scene) -> None:
+    """With the same port, pointing to the same revision. Its clients had no Service meanwhile; that is no switch."""
+    _, new = _both_colours(scene)
+    no_request_failed(scene.load)
+    after = scene.another_load("after")
+    scene.cluster.delete("Service", APP)
+    until(lambda: scene.cluster.get("Service", APP), "a Service again")
+    after.start()
+    assert scene.cluster.active_revision(APP) == new
+    until(lambda: len(scene.cluster.endpoints(APP)) == 2, "two endpoints")
+    after.wait_for("v2.0.0")
+    no_request_failed(after)
+    assert set(after.versions()) == {"v2.0.0"}
+
+
+def test_hand_deleted_deployments_come_back(scene: Scene) -> None:
+    """The warm colour's is not missed by anybody; the active one's is made again, and serves."""
+    old, new = _both_colours(scene)
+    deployments = scene.deployments()
+    scene.cluster.delete_and_wait("Deployment", deployments[old]["metadata"]["name"])
+    no_request_failed(scene.load)
+    scene.cluster.delete("Deployment", deployments[new]["metadata"]["name"])
+    before = deployments[new]
+    until(lambda: scene.deployments().get(new, before)["metadata"]["uid"] != before["metadata"]["uid"], "a new one")
+    until(lambda: len(scene.cluster.endpoints(APP)) == 2, "two endpoints", 60)
+    moved(scene, 1)
+
+
+def test_foreign_service_is_left_alone(scene: Scene) -> None:
+    """A Service of the same name that somebody else made blocks the app, untouched, until it is out of the way."""
+    port = {"port": 80, "targetPort": 8080, "nodePort": scene.node_port}
+    spec = {"type": "NodePort", "selector": {"app": "somebody-elses"}, "ports": [port]}
+    manifest = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": APP}, "spec": spec}
+    foreign = scene.cluster.create(manifest)
+    commit = scene.release("v1.0.0")
+    scene.daemon.start()
+    blocked = scene.daemon.wait_for("app_blocked", app=APP)
+    assert APP in blocked["reason"] and blocked["todo"], blocked
+    assert scene.cluster.service(APP) == foreign
+    scene.cluster.delete("Service", APP)
+    scene.load.start()
+    scene.settle(commit)
+    scene.load.wait_for("v1.0.0")
+    no_request_failed(scene.load)
+
+
+def test_foreign_deployment_is_left_alone(scene: Scene) -> None:
+    """Objects without our labels are nobody's business here, even under the app's own label."""
+    labels = {"app": APP}
+    container = {"name": "idle", "image": scene.sandbox.sample_image, "imagePullPolicy": "IfNotPresent"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    foreign = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "somebody-elses", "labels": labels},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
+    made = scene.cluster.create(foreign)
+    scene.first_release("v1.0.0")
+    scene.settle(scene.release("v2.0.0"))
+    scene.daemon.wait_for("retired", version="v1.0.0")
+    live = scene.cluster.get("Deployment", "somebody-elses")
+    assert live is not None and live["spec"] == made["spec"]
+    no_request_failed(scene.load)
+    assert scene.audit.deleted("deployments") != ["somebody-elses"]

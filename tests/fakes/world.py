@@ -1,0 +1,269 @@
+"""One app, its repository, its cluster and its daemons, all in memory, moved on by the test one step at a time.
+
+Every write goes through `Watchdog`, which knows the invariants of ARCHITECTURE.md by name and fails the test that
+breaks one. Nothing here awaits for real, so a step is a plain call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from reconciler.app.cycle import Cycle, Outcome, Tip
+from reconciler.core.event import Event
+from reconciler.core.model import App, Manifest, Strategy
+from reconciler.core.observed import SWITCH_MANAGER, Observed, observe
+from reconciler.core.plan import Plan
+from reconciler.errors import Conflict, Transient
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.controllers import Controllers
+from tests.fakes.git import FakeRepository
+
+T = TypeVar("T")
+
+NAMESPACE = "shop"
+APP = App(
+    name="my-app",
+    namespace=NAMESPACE,
+    source="git",
+    strategy=Strategy("my-app", scale_down_delay=30.0, abort_scale_down_delay=10.0, progress_deadline=60.0),
+    values={"image": "example/my-app", "replicas": 3},
+)
+
+
+class Killed(BaseException):
+    """The daemon died here. Not an Exception: nothing in the product may catch it."""
+
+
+def drive(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise AssertionError("this would have waited")
+
+
+@dataclass
+class FakeClock:
+    """Time that moves when told to."""
+
+    time: float = 1_700_000_000.0
+
+    def now(self) -> float:
+        self.time += 0.000_001  # no two moments are the same
+        return self.time
+
+    def jitter(self, seconds: float) -> float:
+        return seconds
+
+
+@dataclass
+class Recorder:
+    """Telemetry that keeps what it is told."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def emit(self, event: Event, about: Manifest | None = None) -> None:
+        self.events.append(event)
+
+    def names(self) -> list[str]:
+        return [each.name for each in self.events]
+
+    def last(self, name: str) -> Event:
+        return next(each for each in reversed(self.events) if each.name == name)
+
+
+class GuardedCluster(FakeCluster):
+    """A cluster that holds every write of the daemon against the invariants, and can kill the daemon at one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock.now)
+        self.kill_before: int | None = None
+        self.kill_after: int | None = None
+        self.selector_writes: list[str] = []
+
+    def guard(self) -> Observed:
+        return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service)
+
+    async def apply(self, manifest: Manifest, manager: str, live: Any) -> Manifest:
+        before = self.guard()
+        self._maybe_kill_before()
+        if manifest["kind"] == "Service" and manager == SWITCH_MANAGER:
+            assert live is not None, "one-writer: a selector write without a condition"
+            self._check_switch(before, manifest)
+        if manifest["kind"] == "Service" and manager != SWITCH_MANAGER:
+            assert "selector" not in manifest["spec"], "one-writer: an apply carries the selector"
+        if manifest["kind"] == "Deployment":
+            self._check_workload(before, manifest)
+        stored = await super().apply(manifest, manager, live)
+        self._maybe_kill_after()
+        return stored
+
+    async def create(self, manifest: Manifest, manager: str) -> Manifest:
+        self._maybe_kill_before()
+        self._check_switch(self.guard(), manifest)
+        stored = await super().create(manifest, manager)
+        self._maybe_kill_after()
+        return stored
+
+    async def delete(self, namespace: str, ref: Any) -> bool:
+        self._maybe_kill_before()
+        before = self.guard()
+        target = next((w for w in before.workloads if (ref.kind, w.name) == ("Deployment", ref.name)), None)
+        if target is not None:
+            self._check_not_serving(before, target.revision, "deletes")
+        deleted = await super().delete(namespace, ref)
+        self._maybe_kill_after()
+        return deleted
+
+    def _check_switch(self, before: Observed, manifest: Manifest) -> None:
+        selector = manifest["spec"]["selector"]
+        if before.service and before.service.selector == selector:
+            return
+        matched = [w for w in before.workloads if selector.items() <= w.pod_labels.items()]
+        assert len(matched) == 1, "ready-before-switch: the selector must match exactly one revision"
+        target = matched[0]
+        ready = [pod for pod in target.pods if pod.ready]
+        assert target.replicas >= 1, "ready-before-switch: no replicas"
+        assert len(ready) >= target.replicas, "ready-before-switch: not fully ready"
+        assert target.observed_generation == target.generation, "ready-before-switch: another generation"
+        self.selector_writes.append(target.revision)
+
+    def _check_workload(self, before: Observed, manifest: Manifest) -> None:
+        target = next((w for w in before.workloads if w.name == manifest["metadata"]["name"]), None)
+        if target is None:
+            return
+        if manifest["spec"]["template"] != target.live["spec"]["template"]:
+            self._check_not_serving(before, target.revision, "edits the pod template of")
+        git_asked = manifest["metadata"]["annotations"]["bluegreen.reconciler/replicas"]
+        if manifest["spec"]["replicas"] < target.replicas and manifest["spec"]["replicas"] != int(git_asked):
+            self._check_not_serving(before, target.revision, "scales down")
+
+    def _check_not_serving(self, before: Observed, revision: str, what: str) -> None:
+        if before.service is None:
+            return
+        target = before.workload(revision)
+        assert target is not None
+        selected = bool(before.service.selector) and before.service.selector.items() <= target.pod_labels.items()
+        assert not selected, f"never-cut-the-active: {what} what the selector points to"
+        assert revision not in before.service.endpoints.values(), f"never-cut-the-active: {what} ready endpoints"
+
+    def _maybe_kill_before(self) -> None:
+        if self.kill_before is not None:
+            self.kill_before -= 1
+            if self.kill_before < 0:
+                self.kill_before = None
+                raise Killed
+
+    def _maybe_kill_after(self) -> None:
+        if self.kill_after is not None:
+            self.kill_after -= 1
+            if self.kill_after < 0:
+                self.kill_after = None
+                raise Killed
+
+
+@dataclass
+class FakeDaemon:
+    """One process: what it last read of Git, and its cycle. Both are lost when it is killed."""
+
+    world: World
+    cycle: Cycle = field(init=False)
+    tip: Tip | None = None
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.cycle = Cycle(APP, world.repository, world.cluster, world.told, world.clock)
+
+    def poll(self) -> None:
+        """Reads Git, as a source does."""
+        at = self.world.clock.now()
+        commit = drive(self.world.repository.tip())
+        moved = self.tip is None or self.tip.commit != commit
+        self.tip = Tip(commit, at if moved or self.tip is None else self.tip.noticed_at, at)
+
+    def turn(self) -> Outcome | None:
+        """One cycle, a failure passed over as the loop does. None: nothing to go by, or it failed."""
+        if self.tip is None:
+            return None
+        try:
+            outcome = drive(self.cycle.run(self.tip))
+        except (Conflict, Transient):
+            return None
+        if outcome.outdated:
+            self.poll()
+        return outcome
+
+    def settle(self, limit: int = 30) -> Plan:
+        """Cycles until there is nothing left to do."""
+        for _ in range(limit):
+            outcome = self.turn()
+            if outcome and not outcome.acted and not outcome.outdated:
+                return outcome.plan
+        raise AssertionError(f"still busy after {limit} cycles: {outcome}")
+
+
+class World:
+    """Everything, with the verbs of a test."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.repository = FakeRepository()
+        self.cluster = GuardedCluster(self.clock)
+        self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
+        self.told = Recorder()
+        self.daemon = FakeDaemon(self)
+
+    def commit(self, version: str, **values: object) -> str:
+        """Commits a version file; returns the commit."""
+        lines = [f"version: {version}", "values:", *(f"  {key}: {value}" for key, value in values.items())]
+        text = "\n".join(lines) if values else version
+        return self.repository.commit({"version": text.encode()})
+
+    def restart(self) -> None:
+        """The daemon is killed and started again."""
+        self.daemon = FakeDaemon(self)
+        self.daemon.poll()
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.clock.time += seconds
+
+    def run(self, rounds: int = 12) -> Plan:
+        """Daemon and controllers take turns until both are at rest; time stands still."""
+        self.daemon.poll()
+        for _ in range(rounds):
+            made = self.daemon.settle()
+            before = dict(self.cluster.objects)
+            self.controllers.everything()
+            if before == self.cluster.objects:
+                return made
+        raise AssertionError("never at rest")
+
+    def release(self, version: str, **values: object) -> Plan:
+        """Commits, and lets everything happen."""
+        self.commit(version, **values)
+        return self.run()
+
+    @property
+    def observed(self) -> Observed:
+        """What the cluster holds of the app."""
+        return self.cluster.guard()
+
+    @property
+    def active_version(self) -> str | None:
+        """The version that the selector points to."""
+        found = self.observed
+        if found.service is None:
+            return None
+        return next(
+            (w.version for w in found.workloads if found.service.selector.items() <= w.pod_labels.items()), None
+        )
+
+    def versions(self) -> list[str]:
+        """Versions that have a Deployment, sorted."""
+        return sorted(each.version for each in self.observed.workloads)

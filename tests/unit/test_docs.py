@@ -1,0 +1,156 @@
+"""The documents say what the code does: generated parts, links, and every name that can be checked by a program."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from docs import generate
+from reconciler.adapters.cluster.kinds import WATCHED
+from reconciler.app.settings import parse_settings, schema
+from reconciler.core import builtin_values, phase
+from reconciler.core.event import EVENTS
+from reconciler.core.memory import Active, Claim, Memory, Rejection, write_claim, write_memory
+from reconciler.core.model import Colour
+
+ROOT = generate.ROOT
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").glob("*.md")])
+
+_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "manifests", "rig", "sandbox", "tests")
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def _ids(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_generated_documents_are_up_to_date() -> None:
+    assert generate.stale() == [], "run `make docs`"
+
+
+def test_the_check_names_a_stale_file_and_only_writing_mends_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in generate.generated():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(_read(name), encoding="utf-8")
+    (tmp_path / "docs/events.md").write_text("other", encoding="utf-8")
+    assert generate.main(["--check"], tmp_path) == 1
+    assert "docs/events.md is stale" in capsys.readouterr().err
+    assert (tmp_path / "docs/events.md").read_text(encoding="utf-8") == "other"
+    assert generate.main([], tmp_path) == 0
+    assert generate.main(["--check"], tmp_path) == 0
+
+
+def test_the_diagrams_labels_hold_nothing_that_mermaid_would_end_them_at() -> None:
+    labels = [line.partition(": ")[2] for line in phase.diagram().splitlines() if "-->" in line]
+    assert labels
+    assert not [each for each in labels if ";" in each or ":" in each]
+
+
+@pytest.mark.parametrize("text", ["", f"{generate.BEGIN}", f"{generate.BEGIN}{generate.END}{generate.END}"])
+def test_missing_or_doubled_markers_are_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="once each"):
+        generate.between_markers(text, "")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_ids)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = _FENCED.sub("", document.read_text(encoding="utf-8"))
+    for target in _LINK.findall(text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (document.parent / path).resolve() if path else document
+        assert found.exists(), f"{target} does not exist"
+        if anchor:
+            assert anchor in _anchors(found), f"{target}: no such heading"
+
+
+def _anchors(document: Path) -> set[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    text = _FENCED.sub("", document.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_file_that_is_named_exists() -> None:
+    """In backticks, from the repository's root or from the package's."""
+    named = {
+        (document.name, path)
+        for document in DOCUMENTS
+        for path in re.findall(r"`([a-z]+/[\w./-]*)`", document.read_text(encoding="utf-8"))
+        if path.split("/")[0] in _FOLDERS
+    }
+    assert named
+    assert [each for each in sorted(named) if not _there(each[1])] == []
+
+
+def _there(path: str) -> bool:
+    return (ROOT / path).exists() or (ROOT / "reconciler" / path).exists()
+
+
+def test_every_event_that_the_readme_names_exists() -> None:
+    """In prose, a name with an underscore in backticks is an event; that is what a reader would look up."""
+    prose = _FENCED.sub("", _read("README.md"))
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", prose))
+    assert "switch_confirmed" in named
+    assert named <= set(EVENTS), f"no such event: {named - set(EVENTS)}"
+
+
+def test_every_event_has_its_advice_and_nothing_else_has() -> None:
+    headings = re.findall(r"^### `(\w+)`$", _read("docs/troubleshooting.md"), re.MULTILINE)
+    assert sorted(headings) == sorted(EVENTS)
+
+
+def test_every_annotation_of_the_memory_is_described() -> None:
+    active = Active("r", "v1", Colour.BLUE, "c", 1.0, 2.0)
+    memory = Memory(active, 1.0, Rejection("r", "v1", "c", "reason", 1.0), (active,))
+    written = write_memory(memory) | write_claim(Claim("c", 1.0))
+    text = _read("ARCHITECTURE.md")
+    assert [key for key in written if f"| `{key}` |" not in text] == []
+
+
+def test_every_test_that_is_named_exists() -> None:
+    tests = "\n".join(each.read_text(encoding="utf-8") for each in (ROOT / "tests").rglob("*.py"))
+    text = "\n".join(each.read_text(encoding="utf-8") for each in DOCUMENTS)
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named
+    assert [each for each in sorted(named) if f"def {each}(" not in tests] == []
+
+
+def test_every_field_of_the_configuration_is_described() -> None:
+    text = _read("docs/configuration.md")
+    definitions = yaml.safe_load(schema())
+    models = [definitions, *definitions["$defs"].values()]
+    fields = {field for model in models for field in model.get("properties", {})}
+    missing = [each for each in sorted(fields) if not re.search(rf"`(\w+\.)?{each}(\.\w+)?`", text)]
+    assert missing == []
+
+
+def _yaml_in_readme(about: str) -> str:
+    blocks = re.findall(r"```yaml\n(.*?)```", _read("README.md"), re.DOTALL)
+    return next(str(each) for each in blocks if about in each)
+
+
+def test_the_configuration_in_the_readme_is_valid() -> None:
+    text = _yaml_in_readme("sources:")
+    settings = parse_settings(text, "README.md")
+    builtin_values.check(settings.apps[0].values, "README.md")
+    assert len(text.splitlines()) <= 14, "the README promises a short one"
+
+
+def test_the_role_in_the_readme_covers_what_is_watched() -> None:
+    rules = yaml.safe_load(_yaml_in_readme("kind: Role"))["rules"]
+    for kind in WATCHED:
+        group = "" if "/" not in kind.api_version else kind.api_version.partition("/")[0]
+        rule = next(each for each in rules if kind.plural in each["resources"] and group in each["apiGroups"])
+        assert {"list", "watch"} <= set(rule["verbs"])

@@ -1,0 +1,226 @@
+"""Random walks through everything that can happen, in any order; the invariants are checked at every write.
+
+`tests.fakes.world.GuardedCluster` checks `ready-before-switch`, `never-cut-the-active` and `one-writer` at each write,
+and the end of every walk checks `git-is-final`, `own-things-only` and `crash-anywhere`: once the trouble stops, the
+system settles on what Git says, or has said why it does not.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from reconciler.core.model import LABEL_REVISION, Desired
+from reconciler.core.observed import Observed
+from reconciler.core.phase import PHASES, Phase
+from reconciler.core.plan import Plan
+from reconciler.errors import Transient
+from tests.fakes.world import NAMESPACE, FakeDaemon, Killed, World, drive
+
+_STANDING = (Phase.STABLE, Phase.RETAINING, Phase.CONFIRMING, Phase.DEGRADED)
+VERSIONS = ("v1.0.0", "v2.0.0", "v3.0.0")
+FOREIGN = {"kind": "ConfigMap", "metadata": {"name": "my-app", "namespace": NAMESPACE}, "data": {"key": "value"}}
+
+
+class Walk(RuleBasedStateMachine):
+    """One app, two daemons, a hostile world."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+        self.world.cluster.put(FOREIGN)
+        self.daemons = [self.world.daemon, FakeDaemon(self.world)]
+        self.hands_on = False
+        self.world.commit(VERSIONS[0])
+
+    # --- Git ---
+
+    @rule(version=st.sampled_from(VERSIONS), greeting=st.sampled_from(["", "hello"]), replicas=st.sampled_from([2, 3]))
+    def commit(self, version: str, greeting: str, replicas: int) -> None:
+        self.world.commit(version, env=f"{{GREETING: '{greeting}'}}", replicas=replicas)
+
+    @rule()
+    def commit_rubbish(self) -> None:
+        self.world.repository.commit({"version": b"\x00"})
+        self.world.commit(VERSIONS[1])
+
+    @rule(which=st.integers(0, 1))
+    def poll(self, which: int) -> None:
+        self.daemons[which].poll()
+
+    # --- the daemons ---
+
+    @rule(which=st.integers(0, 1), times=st.integers(1, 4))
+    def turn(self, which: int, times: int) -> None:
+        for _ in range(times):
+            self._guarded(which)
+
+    @rule(which=st.integers(0, 1), writes=st.integers(0, 3), after=st.booleans())
+    def turn_and_be_killed(self, which: int, writes: int, after: bool) -> None:
+        setattr(self.world.cluster, "kill_after" if after else "kill_before", writes)
+        self._guarded(which)
+        self._guarded(which)
+        self.world.cluster.kill_after = self.world.cluster.kill_before = None
+
+    @rule(which=st.integers(0, 1), lost=st.booleans())
+    def turn_with_a_failing_write(self, which: int, lost: bool) -> None:
+        error = Transient("the API server does not answer")
+        if lost:
+            self.world.cluster.lose_next_answer = error
+        else:
+            self.world.cluster.fail_next_write = error
+        self._guarded(which)
+        self.world.cluster.fail_next_write = self.world.cluster.lose_next_answer = None
+
+    def _guarded(self, which: int) -> None:
+        daemon = self.daemons[which]
+        before = daemon.cycle.told.phase
+        try:
+            daemon.turn()
+        except Killed:
+            self.daemons[which] = FakeDaemon(self.world)
+            self.daemons[which].poll()
+            return
+        self._check_transition(before, daemon.cycle.told.phase)
+
+    def _check_transition(self, before: Phase | None, after: Phase | None) -> None:
+        if before is None or after is None or before is after:
+            return
+        assert after in PHASES[before].next, f"the phase table has no way from {before} to {after}"
+
+    # --- the cluster ---
+
+    @rule()
+    def controllers(self) -> None:
+        self.world.controllers.deployments()
+
+    @rule(count=st.integers(1, 4))
+    def some_pods_get_ready(self, count: int) -> None:
+        self.world.controllers.kubelet(count=count)
+
+    @rule()
+    def endpoints(self) -> None:
+        self.world.controllers.endpoints()
+
+    @rule()
+    def everything_gets_on(self) -> None:
+        self.world.controllers.everything()
+
+    @rule(index=st.integers(0, 3), count=st.integers(1, 3))
+    def pods_turn_unready(self, index: int, count: int) -> None:
+        workloads = self.world.observed.workloads
+        if workloads:
+            self.world.controllers.unready(workloads[index % len(workloads)].revision, count)
+
+    @rule(index=st.integers(0, 3))
+    def a_revision_breaks(self, index: int) -> None:
+        workloads = self.world.observed.workloads
+        if workloads:
+            self.world.controllers.broken.add(workloads[index % len(workloads)].revision)
+
+    @rule(seconds=st.sampled_from([1.0, 9.0, 31.0, 61.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    # --- hands ---
+
+    @rule(replicas=st.integers(1, 5), index=st.integers(0, 3))
+    def scale_by_hand(self, replicas: int, index: int) -> None:
+        deployments = self.world.cluster.all("Deployment")
+        if deployments:
+            live = deployments[index % len(deployments)]
+            self.world.cluster.put({**live, "spec": {**live["spec"], "replicas": replicas}}, "kubectl")
+
+    @rule(index=st.integers(0, 3))
+    def move_the_selector_by_hand(self, index: int) -> None:
+        workloads, services = self.world.observed.workloads, self.world.cluster.all("Service")
+        if workloads and services:
+            selector = workloads[index % len(workloads)].live["spec"]["selector"]["matchLabels"]
+            live = services[0]
+            self.world.cluster.put({**live, "spec": {**live["spec"], "selector": selector}}, "kubectl")
+
+    @rule()
+    def delete_the_service_by_hand(self) -> None:
+        self.world.cluster.remove("Service", NAMESPACE, "my-app")
+
+    @rule(index=st.integers(0, 3))
+    def delete_a_deployment_by_hand(self, index: int) -> None:
+        workloads = self.world.observed.workloads
+        if workloads:
+            self.world.cluster.remove("Deployment", NAMESPACE, workloads[index % len(workloads)].name)
+
+    # --- what must hold ---
+
+    @invariant()
+    def foreign_things_are_untouched(self) -> None:
+        there = self.world.cluster.get("ConfigMap", NAMESPACE, "my-app")
+        assert there is not None
+        assert there["data"] == FOREIGN["data"], "own-things-only"
+
+    def teardown(self) -> None:
+        """git-is-final, crash-anywhere: let the trouble stop, and see where it settles."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        self._let_it_settle()
+        world.advance(700)
+        self._let_it_settle()
+        world.advance(700)
+        self._let_it_settle()
+        made = self.daemons[0].settle()
+        if made.phase is Phase.REJECTED:
+            self._a_new_commit_is_tried_again()
+        elif self._desired().revision in world.controllers.broken:
+            assert made.phase in _STANDING, f"it broke while it was active: {made}"
+        else:
+            self._has_settled(made)
+
+    def _a_new_commit_is_tried_again(self) -> None:
+        """A rejection was told, with its reason, and holds for that commit alone."""
+        told = self.world.told.events
+        assert any(each.fields.get("phase") == "rejected" and each.fields["reason"] for each in told), "nobody was told"
+        self.world.controllers.broken.clear()
+        self.world.commit(VERSIONS[2], env="{GREETING: 'again'}")
+        self._let_it_settle()
+        self.world.advance(700)
+        self._let_it_settle()
+        self._has_settled(self.daemons[0].settle())
+
+    def _has_settled(self, made: Plan) -> None:
+        desired, observed, _ = _look(self.daemons[0])
+        assert made.phase is Phase.STABLE, f"git-is-final: {made}"
+        assert observed.service is not None
+        assert observed.service.selector == desired.selector, "git-is-final"
+        assert [w.revision for w in observed.workloads] == [desired.revision], "nothing is left behind"
+        assert set(observed.service.endpoints.values()) == {desired.revision}
+        labels = [c.live["metadata"]["labels"][LABEL_REVISION] for c in observed.configs]
+        assert set(labels) <= {desired.revision}
+
+    def _desired(self) -> Desired:
+        return _look(self.daemons[0])[0]
+
+    def _let_it_settle(self) -> None:
+        for _ in range(12):
+            for which in (0, 1):
+                self.daemons[which].poll()
+                for _ in range(15):
+                    self._guarded(which)
+                self.world.controllers.everything()
+
+
+def _look(daemon: FakeDaemon) -> tuple[Desired, Observed, Plan]:
+    assert daemon.tip is not None
+    return drive(daemon.cycle.look(daemon.tip))
+
+
+@pytest.mark.timeout(1200)
+def test_random_walks_keep_the_invariants() -> None:
+    """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""
+    run_state_machine_as_test(Walk)
