@@ -41,7 +41,7 @@ async def run_daemon(options: Options) -> None:
     api = await connect(options.kubeconfig, options.context)
     clock = SystemClock()
     running = _Running(options, clock)
-    cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn)
+    cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn, clock.now)
     running.log = EventLog(clock.now, cluster.post_event)
     mirrors = Mirrors(options.data_dir)
     running.daemon = Daemon(cluster, running.log, clock, lambda source: _repository(source, mirrors))
@@ -177,7 +177,7 @@ async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIter
         return
     api = await connect(options.kubeconfig, options.context)
     cluster = KubernetesCluster(
-        api, bench.changed, bench.outage, lambda _: None, lambda name, work: _spawn(name, work, log, clock)
+        api, bench.changed, bench.outage, lambda _: None, lambda name, work: _spawn(name, work, log, clock), clock.now
     )
     log = EventLog(clock.now, cluster.post_event)
     bench.join(cluster, log)

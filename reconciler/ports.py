@@ -50,6 +50,10 @@ class Cluster(Protocol):
         """Returns once the caches of `namespace` hold all that is there; starts watching it if need be."""
         ...
 
+    def recovered_at(self, namespace: str) -> float | None:
+        """When (epoch seconds) the API server was last back after it could not be watched; None: never away."""
+        ...
+
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         """Server-side apply under `manager`, taking over contested fields; returns the stored object.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import build, workloads
@@ -40,6 +43,16 @@ class Sandbox:
     def restart(self, component: str) -> None:
         """Stop one component and start it again; returns when it works."""
         self._control.restart(component)
+
+    @contextmanager
+    def paused(self, component: str) -> Iterator[None]:
+        """Stops one component in its tracks (SIGSTOP) for as long as the `with` lasts: one that hears late of things."""
+        pid = self._control.supervision.components()[component].pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     @property
     def running(self) -> bool:

@@ -59,7 +59,9 @@ class Eyes:
     async def see_cluster(self) -> Observed:
         """The app as the cluster has it."""
         await self.cluster.synced(self.app.namespace)
-        return observe(self.cluster.view(self.app.namespace, self.app.name), self.app.strategy.active_service)
+        namespace = self.app.namespace
+        found = observe(self.cluster.view(namespace, self.app.name), self.app.strategy.active_service)
+        return replace(found, recovered_at=self.cluster.recovered_at(namespace))
 
     async def _read(self, commit: str) -> tuple[Release, str]:
         if self._invalid and self._invalid[0] == commit:

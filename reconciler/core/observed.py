@@ -98,12 +98,14 @@ class Observed:
     """All that the cluster holds of one app at one moment.
 
     `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be none to the API server.
+    `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if it never was away.
     """
 
     service: ActiveService | None
     workloads: tuple[Workload, ...] = ()
     configs: tuple[Config, ...] = ()
     equivalent: frozenset[str] = frozenset()
+    recovered_at: float | None = None
 
     def workload(self, revision: str) -> Workload | None:
         """The Deployment of `revision`, if there is one."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ async def _real() -> AsyncIterator[Subject]:
         lambda kind, space, retry_in, error: failures.append(error),
         lambda _: None,
         lambda name, work: asyncio.create_task(keep_going(name, work, Recorder(), FakeClock())),
+        time.time,
     )
     await cluster.synced(namespace)
 

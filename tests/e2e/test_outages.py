@@ -14,6 +14,9 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 RECOVERY = 180
 """Seconds. Kubernetes' own controllers back off during the outage, and take up to a minute or so to be there again."""
 
+LATE = 2500
+"""Requests, some 12 s of them: three times the rig's `scaleDownDelay`."""
+
 
 def test_api_server_restart_in_the_middle_of_a_promotion(scene: Scene) -> None:
     """v2 is starting when the API server is restarted: the promotion goes on, one move of the selector."""
@@ -27,6 +30,21 @@ def test_api_server_restart_in_the_middle_of_a_promotion(scene: Scene) -> None:
     no_request_failed(scene.load)
     assert scene.daemon.lives == 1
     assert len(scene.audit.created("deployments")) == 2
+    moved(scene, 1)
+
+
+def test_a_node_that_hears_late_of_a_switch_after_an_outage(scene: Scene) -> None:
+    """A node's kube-proxy comes back later than the daemon: the old pods stay until it can have heard of the switch."""
+    scene.first_release("v1.0.0")
+    with scene.sandbox.paused("kube-proxy"):
+        scene.sandbox.restart("apiserver")
+        scene.settle(scene.release("v2.0.0"), timeout=RECOVERY)
+        scene.load.wait_for_count(LATE)
+        assert scene.versions() == {"v1.0.0", "v2.0.0"}
+        assert scene.load.versions().keys() == {"v1.0.0"}, "kube-proxy was not late at all"
+    scene.load.wait_for("v2.0.0")
+    scene.daemon.wait_for("retired", version="v1.0.0", timeout=RECOVERY)
+    no_request_failed(scene.load)
     moved(scene, 1)
 
 

@@ -44,6 +44,7 @@ class FakeCluster:
         self._counter = itertools.count(1)
         self.fail_next_write: ReconcilerError | None = None
         self.lose_next_answer: ReconcilerError | None = None
+        self.back_since: float | None = None
 
     # --- the port ---
 
@@ -56,6 +57,9 @@ class FakeCluster:
 
     async def synced(self, namespace: str) -> None:
         return None
+
+    def recovered_at(self, namespace: str) -> float | None:
+        return self.back_since
 
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         with_failure = self._attempt(f"apply {manifest['kind']}/{manifest['metadata']['name']}")

@@ -10,6 +10,7 @@ import copy
 import pytest
 
 from reconciler.core.phase import Phase
+from reconciler.core.plan.retire import DRAIN_MARGIN, NODES_BEHIND
 from reconciler.errors import Blocked, Transient
 from tests.fakes.world import NAMESPACE, FakeDaemon, Killed, World
 
@@ -284,6 +285,20 @@ def test_the_old_colour_goes_only_when_the_active_one_has_been_ready_for_a_while
         assert released.run().phase is Phase.RETAINING
     assert released.versions() == ["v1.0.0", "v2.0.0"]
     released.advance(31)
+    assert released.run().phase is Phase.STABLE
+    assert released.versions() == ["v2.0.0"]
+
+
+def test_the_old_colour_outlives_an_outage_until_every_node_has_heard_of_the_switch(released: World) -> None:
+    """kube-proxy may come back from an outage up to a minute after us; until then it sends requests to the old pods."""
+    released.cluster.back_since = released.clock.time
+    released.release("v2.0.0")
+    released.advance(40)
+    assert released.run().phase is Phase.RETAINING
+    assert released.versions() == ["v1.0.0", "v2.0.0"]
+    made = released.daemon.settle()
+    assert made.wake_at == pytest.approx(released.cluster.back_since + NODES_BEHIND + DRAIN_MARGIN)
+    released.advance(30)
     assert released.run().phase is Phase.STABLE
     assert released.versions() == ["v2.0.0"]
 

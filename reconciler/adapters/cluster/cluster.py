@@ -32,7 +32,7 @@ class KubernetesCluster:
 
     `on_change(app)` is called on the event loop after any object of that app changed; `on_outage(kind, namespace,
     retry_in, error)` when the first watch of a namespace fails, `on_recovery(namespace)` when all of it are true again;
-    `spawn(name, work)` starts a task that never ends.
+    `spawn(name, work)` starts a task that never ends, `now()` is the time in epoch seconds.
     """
 
     def __init__(
@@ -42,8 +42,11 @@ class KubernetesCluster:
         on_outage: Callable[[str, str, float, ReconcilerError], None],
         on_recovery: Callable[[str], None],
         spawn: Spawn,
+        now: Callable[[], float],
     ) -> None:
         self._api = api
+        self._now = now
+        self._recovered_at: dict[str, float] = {}
         self._spawn = spawn
         self._on_outage = on_outage
         self._on_recovery = on_recovery
@@ -60,6 +63,10 @@ class KubernetesCluster:
         """See `ports.Cluster`."""
         for watch in self._watching(namespace):
             await watch.synced.wait()
+
+    def recovered_at(self, namespace: str) -> float | None:
+        """See `ports.Cluster`."""
+        return self._recovered_at.get(namespace)
 
     def _watching(self, namespace: str) -> list[Watch]:
         if namespace not in self._watches:
@@ -78,6 +85,7 @@ class KubernetesCluster:
     def _watch_recovered(self, watch: Watch) -> None:
         self._failing.discard(watch)
         if not self._is_failing(watch.namespace):
+            self._recovered_at[watch.namespace] = self._now()
             self._on_recovery(watch.namespace)
 
     def _is_failing(self, namespace: str) -> bool:

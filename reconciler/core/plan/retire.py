@@ -17,6 +17,11 @@ DRAIN_MARGIN = 2.0
 """Seconds between a confirmed switch and the first deletion of a colour that was in service, whatever
 `scaleDownDelay` says: kube-proxy programs a change up to a second (its minSyncPeriod) after EndpointSlices show it."""
 
+NODES_BEHIND = 60.0
+"""Seconds for which a node may go on by what it knew before an outage of the API server: kube-proxy's watches try again
+after up to 30 s, and as much again by jitter (client-go's reflector back-off). A colour that was in service is not
+deleted while a node may still send requests there."""
+
 STEADY = 30.0
 """Seconds that a pod of the active colour must have been ready before the colour that could replace it goes. A program
 that crashes seconds after each start has been ready, too."""
@@ -46,8 +51,9 @@ def _fate(view: View, workload: Workload) -> Retire | float | None:
     due, steady = retirement_due(view, workload), _steady_from(view)
     if due is None or steady is None or former.until is None:
         return None
-    if view.now < max(due, steady):
-        return max(due, steady)
+    when = max(due, steady, _followed_from(view))
+    if view.now < when:
+        return when
     return _retire(view, workload, "retired", f"kept warm for {view.now - former.until:.0f} s after it was active")
 
 
@@ -61,6 +67,12 @@ def _steady_from(view: View) -> float | None:
         return view.now  # scaled to zero by hand, and so meant
     wait = min(STEADY, view.desired.app.strategy.scale_down_delay)
     return min((pod.ready_since + wait for pod in active.pods if pod.name in ready_pods(active)), default=None)
+
+
+def _followed_from(view: View) -> float:
+    """From when on (epoch seconds) every node follows the API server again after an outage."""
+    back = view.observed.recovered_at
+    return 0.0 if back is None else back + NODES_BEHIND + DRAIN_MARGIN
 
 
 def retirement_due(view: View, workload: Workload) -> float | None:
