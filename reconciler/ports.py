@@ -57,8 +57,8 @@ class Cluster(Protocol):
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         """Server-side apply under `manager`, taking over contested fields; returns the stored object.
 
-        With `live`, only if that very object is still at its resourceVersion. Without, only if no foreign object
-        of that name exists.
+        With `live`, only if that very object is still at its resourceVersion. Without, only if there is none of that
+        name: `Conflict` if it is ours, `Blocked` if it is not.
         """
         ...
 

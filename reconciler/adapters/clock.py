@@ -7,14 +7,18 @@ import time
 
 
 class SystemClock:
-    """The `ports.Clock` of this machine: the wall clock at the start, and from there on only forward."""
+    """The `ports.Clock` of this machine: the wall clock, which follows its corrections, but only forward.
+
+    (The monotonic clock would not do: it stands still while a virtual machine is suspended.)
+    """
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self._latest = 0.0
 
     def now(self) -> float:
         """Seconds since the epoch; never less than before, even if the machine's clock is set back."""
-        return self._offset + time.monotonic()
+        self._latest = max(self._latest, time.time())
+        return self._latest
 
     def jitter(self, seconds: float) -> float:
         """`seconds`, varied by up to a tenth, so that many daemons do not ask at once."""

@@ -18,7 +18,7 @@ from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan, plan
-from reconciler.errors import Transient
+from reconciler.errors import Blocked, Transient
 from reconciler.ports import Clock, Cluster, Repository, Telemetry
 
 
@@ -69,6 +69,7 @@ class Cycle:
     _equivalent: frozenset[str] = frozenset()
     _unanswered: _Unanswered | None = None
     _seen: dict[tuple[str, str, float], float] = field(default_factory=dict)
+    _first_look: float = 0.0
 
     def __post_init__(self) -> None:
         self._eyes = Eyes(self.app, self.repository, self.cluster)
@@ -105,9 +106,11 @@ class Cycle:
     async def run(self, tip: Tip) -> Outcome:
         """Sees, plans, and does what the plan says. Raises at the first action that fails; those before it stand."""
         desired, observed, made = await self.look(tip)
-        outdated = self._outdated(observed, tip)
-        if made.actions and outdated:
+        others = self._others(observed)
+        if made.actions and any(each.commit != tip.commit and tip.checked_at <= each.seen_at for each in others):
             return Outcome(made, acted=False, outdated=True)
+        if made.actions:
+            self._refuse_rivalry(desired, others)
         about = observed.service.live if observed.service else None
         self._tell_late(observed, about)
         self.told.about(desired, observed, made, self.clock.now())
@@ -130,19 +133,43 @@ class Cycle:
             self._unanswered = None
             self._executor.tell(step.action, step.desired, about, step.noticed_at)
 
-    def _outdated(self, observed: Observed, tip: Tip) -> bool:
-        """Whether somebody acted for a commit that is not our tip, after Git was last looked at.
+    def _others(self, observed: Observed) -> list[_Mark]:
+        """What was done for this app, by whomever: a switch is known by the Service's memory, a promotion by its claim.
 
         Another daemon (a new leader, or one that polls sooner) may know a newer commit. To undo its switch, or delete
-        what it is bringing up, from an old view of Git would move live traffic back and forth. A switch is known by the
-        Service's memory, a promotion by its claim; times of one process only are compared.
+        what it is bringing up, from an old view of Git would move live traffic back and forth. Times of this process
+        alone are compared.
         """
         now = self.clock.now()
         active = observed.service.memory.active if observed.service else None
-        marks = {("switch", active.revision, active.since): active.commit} if active else {}
-        marks |= {("claim", w.uid, w.claim.since): w.claim.commit for w in observed.workloads if w.claim}
+        marks = {("switch", active.revision, active.since): (active.commit, active.revision)} if active else {}
+        marks |= {("claim", w.uid, w.claim.since): (w.claim.commit, w.revision) for w in observed.workloads if w.claim}
+        self._first_look = self._first_look or now
         self._seen = {mark: self._seen.get(mark, now) for mark in marks}
-        return any(commit != tip.commit and tip.checked_at <= self._seen[mark] for mark, commit in marks.items())
+        return [_Mark(*said, self._seen[mark]) for mark, said in marks.items()]
+
+    def _refuse_rivalry(self, desired: Desired, others: list[_Mark]) -> None:
+        """Two daemons that render the same commit differently would undo each other's work for ever. The one that was
+        there first stands back: the other was started later, with what is meant now."""
+        for each in others:
+            came_later = each.seen_at > self._first_look
+            if came_later and each.commit == desired.commit and each.revision != desired.revision:
+                raise Blocked(
+                    f"another daemon acts for this app: for the same commit it renders revision {each.revision}, "
+                    f"and this one {desired.revision}",
+                    where=f"app {self.app.name}",
+                    untouched="This one leaves the app to the other",
+                    todo="Run one daemon, or give both the same configuration and version. A restart takes over",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A switch or promotion that somebody made: for which commit and revision, and when this process first saw it."""
+
+    commit: str
+    revision: str
+    seen_at: float
 
 
 @dataclass(slots=True)

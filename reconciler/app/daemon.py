@@ -108,7 +108,7 @@ class Daemon:
     def _source_moved(self, source: str) -> None:
         for run in self._apps.values():
             if run.part.cycle.app.source == source:
-                run.part.wake()
+                run.part.wake_for_git()
 
     async def _end_apps(self, ended: Callable[[App], bool]) -> None:
         names = [name for name, run in self._apps.items() if ended(run.part.cycle.app)]

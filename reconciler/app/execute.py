@@ -57,8 +57,9 @@ class Executor:
             case Handover():
                 await self._hand_over(action)
             case Retire():
-                if not await self._retire(action, desired.app.namespace):
-                    return frozenset()
+                deleted = [await self.cluster.delete(desired.app.namespace, each) for each in action.objects]
+                if not any(deleted):
+                    return frozenset()  # somebody else did, and told of it
         self.tell(action, desired, about, noticed_at)
         return frozenset()
 
@@ -74,7 +75,7 @@ class Executor:
                 self._switched(desired, about, action.to, action.source, action.began, action.reason)
                 if action.rollback:
                     self._rolled_back(desired, about, action)
-            case Remember():
+            case Remember() if action.event:
                 self._remembered(action, desired, about)
             case Retire() if action.event:
                 gone = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
@@ -87,17 +88,18 @@ class Executor:
     def _applied(self, action: Apply, desired: Desired, about: Manifest | None, noticed_at: float) -> None:
         manifest, purpose = action.manifest, action.purpose
         replicas = manifest["spec"].get("replicas") if "spec" in manifest else None
-        if purpose is Purpose.REPAIR:
+        if purpose in (Purpose.REPAIR, Purpose.UPDATE):
             shown = [each.shown for each in action.differences]
             name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-            self._emit("drift_repaired", desired, about, object=name, differences=shown)
+            told = "drift_repaired" if purpose is Purpose.REPAIR else "object_updated"
+            self._emit(told, desired, about, object=name, differences=shown)
         elif purpose is Purpose.RELEASE and manifest["kind"] == "Deployment":
             took = round(self.clock.now() - noticed_at, 3)
             self._emit("revision_applied", desired, about, replicas=replicas, duration=took)
         elif purpose is Purpose.REUSE:
             self._emit("revision_reused", desired, about)
         elif purpose is Purpose.SCALE:
-            self._emit("revision_scaled", desired, about, replicas=replicas)
+            self._emit("revision_scaled", desired, about, replicas=replicas, reason=action.reason)
         elif purpose is Purpose.REJECT and action.rejection:
             claim = read_claim(manifest["metadata"]["annotations"])
             since = {"duration": round(action.rejection.at - claim.since, 3)} if claim else {}
@@ -127,11 +129,6 @@ class Executor:
         at_rendered = replace(action.service, resource_version=stored["metadata"]["resourceVersion"])
         stored = await self.cluster.apply(action.kept, SWITCH_MANAGER, at_rendered)
         await self.cluster.drop_update_ownership(stored, SWITCH_MANAGER)
-
-    async def _retire(self, action: Retire, namespace: str) -> bool:
-        """Returns whether it was this call that deleted the Deployment."""
-        deleted = [await self.cluster.delete(namespace, each) for each in action.objects]
-        return action.objects[0].kind == "Deployment" and deleted[0]
 
 
 def who(desired: Desired) -> dict[str, object]:

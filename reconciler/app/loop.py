@@ -21,16 +21,33 @@ _BUSY_LIMIT = 20
 """Cycles in a row that all changed something. A promotion takes about five; more is a fight with another writer."""
 
 _TRIES = 5
+_CONFLICTS = 11
+"""Conflicts in a row that a command waits out: 20 s in all."""
+
 _NEVER = 3600.0
+_FIRM = 1.0
+"""Seconds after a failure for which changes in the cluster do not bring on the next try: our own writes are such changes,
+and a cluster in trouble has many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Seconds until the next cycle. For the `firm` part of `total` only news from Git cut it short."""
+
+    total: float
+    firm: float = 0.0
 
 
 async def keep_going(name: str, work: Callable[[], Awaitable[None]], telemetry: Telemetry, clock: Clock) -> None:
     """Runs `work` for ever. It ends only by a bug: that is told, and `work` is begun anew after a back-off."""
     back_off = BackOff()
     while True:
+        began = clock.now()
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - the one place: a bug must not end the daemon
+            if clock.now() - began > back_off.longest:
+                back_off.succeeded()
             delay = clock.jitter(back_off.failed(error))
             told = "".join(traceback.format_exception(error))[-4000:]
             telemetry.emit(event("bug", task=name, retry_in=round(delay, 3), reason=told))
@@ -51,64 +68,70 @@ class AppLoop:
     outcome: Outcome | None = None
     _told: tuple[str, tuple[object, ...]] | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
     _back_off: BackOff = field(default_factory=BackOff)
     _busy: int = 0
 
     def wake(self) -> None:
-        """Something changed: look afresh. Any number of wake-ups before the next cycle are one."""
+        """Something changed in the cluster: look afresh. Any number of wake-ups before the next cycle are one."""
+        self._woken.set()
+
+    def wake_for_git(self) -> None:
+        """Git says something new: look afresh, also while a failure is being waited out."""
+        self._news.set()
         self._woken.set()
 
     @property
     def gave_up(self) -> bool:
         """The last cycle failed in a way that a command should not wait out: for good, or several times in a row."""
-        return isinstance(self.error, Permanent) or self._back_off.failures >= _TRIES
+        often = self._back_off.failures >= _TRIES or self._back_off.conflicts >= _CONFLICTS
+        return isinstance(self.error, Permanent) or often
 
     async def run(self, until: Callable[[AppLoop], bool] = lambda _: False) -> None:
         """Turns for ever, or until the condition holds after a turn; cancel the task that runs it."""
         while True:
             self._woken.clear()
-            delay = await self.turn()
+            self._news.clear()
+            pause = await self.turn()
             if until(self):
                 return
-            if delay <= 0:
-                continue
-            try:
-                await asyncio.wait_for(self._woken.wait(), delay)
-            except TimeoutError:
-                continue
+            if not await _set_within(self._news, pause.firm):
+                await _set_within(self._woken, pause.total - pause.firm)
 
-    async def turn(self) -> float:
-        """One cycle, its failure told and turned into a delay. Returns the seconds until the next is due."""
+    async def turn(self) -> Pause:
+        """One cycle, its failure told and turned into a delay. Returns how long to wait for the next."""
         await self.cycle.synced()  # first: Git is to be asked about no earlier than what is done about it
         tip = self.tip()
         if tip is None:
-            return _NEVER
+            return Pause(_NEVER)
         try:
             outcome = await self.cycle.run(tip)
         except ReconcilerError as error:
             return self._failed(error, tip)
         return self._succeeded(outcome)
 
-    def _succeeded(self, outcome: Outcome) -> float:
+    def _succeeded(self, outcome: Outcome) -> Pause:
         self.outcome, self.error, self._told = outcome, None, None
         self._back_off.succeeded()
         self._busy = self._busy + 1 if outcome.acted else 0
         if outcome.outdated:
             self.look_at_git()
-            return _NEVER
+            return Pause(_NEVER)
         if outcome.acted:
-            return 0.0 if self._busy < _BUSY_LIMIT else self.clock.jitter(min(30.0, 0.1 * (self._busy - _BUSY_LIMIT)))
+            over = self._busy - _BUSY_LIMIT
+            delay = self.clock.jitter(min(30.0, 0.1 * over)) if over > 0 else 0.0
+            return Pause(delay, delay)
         wake_at = outcome.plan.wake_at
-        return _NEVER if wake_at is None else max(0.001, wake_at - self.clock.now())
+        return Pause(_NEVER if wake_at is None else max(0.001, wake_at - self.clock.now()))
 
-    def _failed(self, error: ReconcilerError, tip: Tip) -> float:
+    def _failed(self, error: ReconcilerError, tip: Tip) -> Pause:
         """Tells a failure once, not once per attempt; a conflict is no failure, only news."""
         self.error = error
         delay = self.clock.jitter(self._back_off.failed(error))
-        if isinstance(error, Conflict) and self._back_off.failures < 5:
-            return delay
-        self._tell(error, tip, delay)
-        return delay
+        if not isinstance(error, Conflict) or self._back_off.conflicts >= _TRIES:
+            self._tell(error, tip, delay)
+        asked = error.retry_after if isinstance(error, Transient) else None
+        return Pause(delay, min(delay, max(asked or 0.0, _FIRM)))
 
     def _tell(self, error: ReconcilerError, tip: Tip, delay: float) -> None:
         known = (tip.commit, error.args)
@@ -117,13 +140,24 @@ class AppLoop:
         self._told = known
         app = self.cycle.app
         fields: dict[str, object] = {"app": app.name, "namespace": app.namespace, "commit": tip.commit}
-        fields["reason"] = f"{error.where}: {error.what}" if error.where else error.what
+        fields["reason"] = error.located
         fields["untouched"] = error.untouched or "Nothing was changed in the cluster; traffic goes on as it was"
         fields |= {"todo": error.todo} if error.todo else {}
         name = _EVENT_OF[next(kind for kind in _EVENT_OF if isinstance(error, kind))]
         if name == "app_failed":
             fields["retry_in"] = round(delay, 3)
         self.telemetry.emit(event(name, **fields), self.cycle.about)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Whether it was set within that time."""
+    if seconds <= 0:
+        return event.is_set()
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 _EVENT_OF: dict[type[ReconcilerError], str] = {

@@ -20,7 +20,9 @@ class Purpose(StrEnum):
     RELEASE = "release"
     REUSE = "reuse"
     SCALE = "scale"
+    UPDATE = "update"
     REPAIR = "repair"
+    NOTE = "note"
     REJECT = "reject"
 
 
@@ -36,13 +38,14 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply of `manifest`. `live` None: it must not exist yet, or be ours already."""
+    """Server-side apply of `manifest`. `live` None: it must not exist yet."""
 
     manifest: Manifest
     purpose: Purpose
     live: Ref | None = None
     differences: tuple[Difference, ...] = ()
     rejection: Rejection | None = None
+    reason: str = ""
 
     def __str__(self) -> str:
         name = f"{self.manifest['kind']} {self.manifest['metadata']['name']}"
@@ -96,7 +99,8 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Writes the memory with the selector as it is, on the same condition as a switch. `event` says why."""
+    """Writes the memory with the selector as it is, on the same condition as a switch. `event` says why; '' for a note
+    of something that tells of itself."""
 
     service: Ref
     manifest: Manifest
@@ -105,7 +109,8 @@ class Remember:
     began: float | None = None
 
     def __str__(self) -> str:
-        return f"write down on Service {self.service.name}: {self.event}" + (f" ({self.reason})" if self.reason else "")
+        what = ": ".join(part for part in (self.event, self.reason) if part)
+        return f"write down on Service {self.service.name}: {what}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,8 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Deletes one revision's objects, the Deployment first. `event` is `retired` or `overtaken`."""
+    """Deletes objects of one revision. `event` is `retired` or `overtaken` for its Deployment, '' for what goes with
+    it."""
 
     revision: str
     version: str
@@ -135,7 +141,8 @@ class Retire:
     reason: str
 
     def __str__(self) -> str:
-        return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({self.event}: {self.reason})"
+        why = ": ".join(part for part in (self.event, self.reason) if part)
+        return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({why})"
 
 
 Action = RequireFree | Apply | CreateService | Switch | Remember | Handover | Retire

@@ -19,6 +19,8 @@ from reconciler.core.model import Manifest
 
 _KEYS = ("name", "containerPort", "port", "mountPath", "key")
 _QUANTITY = re.compile(r"^([0-9.]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
+_QUANTITIES = re.compile(r"\.(resources\..*|overhead\..*|sizeLimit|divisor)$")
+"""Fields that hold quantities, which the API server writes in a form of its own: `1024Mi` becomes `1Gi`."""
 _SCALE = {"m": Decimal("0.001"), "": Decimal(1)} | {
     unit + suffix: Decimal(base) ** power
     for suffix, base in (("", 1000), ("i", 1024))
@@ -117,7 +119,8 @@ def _is_list(value: Any) -> bool:
 def _same(wanted: Any, found: Any, path: str) -> bool:
     if wanted == found:
         return True
-    return ".resources." in path and _quantity(wanted) is not None and _quantity(wanted) == _quantity(found)
+    number = _quantity(wanted) if _QUANTITIES.search(path) else None
+    return number is not None and number == _quantity(found)
 
 
 def _quantity(value: Any) -> Decimal | None:

@@ -141,6 +141,10 @@ EVENTS: Mapping[str, Spec] = {
         (*_WHO, "reason"),
     ),
     "retired": Spec("An old colour was deleted.", (*_WHO, "reason"), on_service=True),
+    "object_updated": Spec(
+        "Fields were changed in place, as Git or the configuration asks; no pod was restarted.",
+        (*_WHO, "object", "differences"),
+    ),
     "drift_repaired": Spec(
         "Fields that we own had been changed and were put back.",
         (*_WHO, "object", "differences"),

@@ -2,7 +2,9 @@
 
 The active Service carries the `Memory`, written in the same request as the selector, so that the two can
 never disagree. A Deployment carries its `Claim`: for which commit, and since when, it is being promoted.
-Unreadable annotations (edited by hand) read as absent; the next write puts them right.
+Unreadable annotations (edited by hand) read as absent; the next write puts them right. What is absent is written
+as an empty text: server-side apply would leave an annotation that another manager owns too (after a restore from a
+backup), if it was merely not sent.
 """
 
 from __future__ import annotations
@@ -46,9 +48,7 @@ class Rejection:
 class Claim:
     """The promotion that a Deployment was last brought up for: `since` in epoch seconds.
 
-    A switch needs its target to be claimed for the switch's commit. Writing the claim changes the
-    Deployment's resourceVersion, and deletions are conditional on that: so a lost leader that still wants
-    to retire the revision fails, instead of cutting it off behind the selector.
+    `progressDeadline` counts from it, and a daemon that knows less of Git sees by it that another one is at work.
     """
 
     commit: str
@@ -56,24 +56,39 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Doom:
+    """A Deployment that is about to be deleted or scaled to zero, at the resourceVersion that this is bound to.
+
+    Noted on the Service first. So a switch to that revision which was decided before fails, as the Service is another
+    now; and one decided afterwards writes the Deployment first, which makes the deletion fail.
+    """
+
+    revision: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
-    """What the active Service remembers. `history` holds the formerly active revisions, newest first."""
+    """What the active Service remembers. `history` holds the formerly active revisions, newest first; `doomed` those
+    Deployments that are about to go, if the last write was a note of that."""
 
     active: Active | None = None
     confirmed_at: float | None = None
     rejection: Rejection | None = None
     history: tuple[Active, ...] = ()
+    doomed: frozenset[Doom] = frozenset()
 
     def former(self, revision: str) -> Active | None:
         """The latest time that `revision` was active before, if it ever was."""
         return next((each for each in self.history if each.revision == revision), None)
 
     def switched(self, to: Active, source: Active | None = None) -> Memory:
-        """The memory after the selector moved to `to`: what was active joins the history.
+        """The memory after the selector moved to `to`: what was active joins the history, and `to` leaves it.
 
-        `source` is what the selector pointed to in fact, if that was not `active`: it had been moved by hand.
+        `source` is what the selector pointed to in fact, if that was not `active`: it had been moved by hand. It is
+        what was left last, so it stands first.
         """
-        history = self.history
+        history = tuple(each for each in self.history if each.revision != to.revision)
         for each in (self.active, source):
             if each and each.revision != to.revision:
                 left = replace(each, until=to.since)
@@ -82,24 +97,21 @@ class Memory:
 
 
 def write_memory(memory: Memory) -> dict[str, str]:
-    """All annotations of the Service's memory; what is absent in `memory` is absent in the result."""
-    found: dict[str, str] = {}
-    if memory.active:
-        found |= {
-            PREFIX + "active-revision": memory.active.revision,
-            PREFIX + "active-version": memory.active.version,
-            PREFIX + "active-colour": memory.active.colour.value,
-            PREFIX + "active-commit": memory.active.commit,
-            PREFIX + "active-since": format_time(memory.active.since),
-        }
-    if memory.confirmed_at is not None:
-        found[PREFIX + "confirmed-at"] = format_time(memory.confirmed_at)
-    if memory.rejection:
-        found |= write_rejection(memory.rejection)
-    if memory.history:
-        entries = [_without_none(asdict(each)) for each in memory.history]
-        found[PREFIX + "history"] = json.dumps(entries, separators=(",", ":"))
-    return found
+    """All annotations of the Service's memory; '' for what is absent in `memory`."""
+    active = memory.active
+    history = [_without_none(asdict(each)) for each in memory.history]
+    doomed = sorted(f"{each.revision}@{each.resource_version}" for each in memory.doomed)
+    return {
+        PREFIX + "active-revision": active.revision if active else "",
+        PREFIX + "active-version": active.version if active else "",
+        PREFIX + "active-colour": active.colour.value if active else "",
+        PREFIX + "active-commit": active.commit if active else "",
+        PREFIX + "active-since": format_time(active.since) if active else "",
+        PREFIX + "confirmed-at": "" if memory.confirmed_at is None else format_time(memory.confirmed_at),
+        PREFIX + "history": json.dumps(history, separators=(",", ":")) if history else "",
+        PREFIX + "doomed": " ".join(doomed),
+        **(write_rejection(memory.rejection) if memory.rejection else {PREFIX + "rejected": ""}),
+    }
 
 
 def read_memory(annotations: Mapping[str, str]) -> Memory:
@@ -109,7 +121,8 @@ def read_memory(annotations: Mapping[str, str]) -> Memory:
         active=_read_active(annotations),
         confirmed_at=_parse_time(confirmed),
         rejection=read_rejection(annotations),
-        history=_read_history(annotations.get(PREFIX + "history", "[]")),
+        history=_read_history(annotations.get(PREFIX + "history", "")),
+        doomed=frozenset(map(_read_doom, annotations.get(PREFIX + "doomed", "").split())),
     )
 
 
@@ -167,21 +180,32 @@ def _read_active(annotations: Mapping[str, str]) -> Active | None:
 
 
 def _read_history(text: str) -> tuple[Active, ...]:
+    """All entries that can be read: an unreadable one must not take the others along, which are still to be kept."""
     try:
-        return tuple(_former(entry) for entry in json.loads(text))[:HISTORY_LIMIT]
-    except (ValueError, TypeError, KeyError):
+        entries = json.loads(text or "[]")
+    except ValueError:
         return ()
+    found = map(_former, entries) if isinstance(entries, list) else ()
+    return tuple(each for each in found if each)[:HISTORY_LIMIT]
 
 
-def _former(entry: Mapping[str, Any]) -> Active:
-    return Active(
-        revision=str(entry["revision"]),
-        version=str(entry["version"]),
-        colour=_colour(entry["colour"]),
-        commit=str(entry["commit"]),
-        since=float(entry["since"]),
-        until=float(entry["until"]),
-    )
+def _former(entry: Any) -> Active | None:
+    try:
+        return Active(
+            revision=str(entry["revision"]),
+            version=str(entry["version"]),
+            colour=_colour(entry["colour"]),
+            commit=str(entry["commit"]),
+            since=float(entry["since"]),
+            until=float(entry["until"]),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _read_doom(text: str) -> Doom:
+    revision, _, resource_version = text.partition("@")
+    return Doom(revision, resource_version)
 
 
 def _colour(text: str | None) -> Colour:

@@ -15,6 +15,8 @@ from reconciler.core.model import LABEL_COLOUR, LABEL_MANAGED_BY, LABEL_REVISION
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
+GIT_REPLICAS = PREFIX + "replicas"
+"""Annotation of a Deployment: the count that Git asked for when it was last applied."""
 SWITCH_MANAGER = "reconciler-switch"
 """Field manager of the active Service's selector and memory, and of nothing else."""
 
@@ -36,8 +38,9 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One Deployment of ours with its pods. `replicas` is the wanted count, `total`/`updated`/`ready_count`
-    are what the Deployment's status says at `observed_generation`."""
+    """One Deployment of ours with its pods. `replicas` is the wanted count, `noted_replicas` what Git asked for when it
+    was last applied ('' if unknown); `total`, `updated` and `available` are what the Deployment's status says at
+    `observed_generation`."""
 
     name: str
     uid: str
@@ -53,11 +56,11 @@ class Workload:
     observed_generation: int
     total: int
     updated: int
-    ready_count: int
-    min_ready_seconds: float
+    available: int
     pod_labels: Mapping[str, str]
     claim: Claim | None
     rejection: Rejection | None
+    noted_replicas: str
     pods: tuple[Pod, ...]
     live: Manifest
 
@@ -71,6 +74,7 @@ class Config:
     uid: str
     resource_version: str
     revision: str
+    deleting: bool
     live: Manifest
 
 
@@ -155,7 +159,9 @@ def _labels(live: Manifest) -> Mapping[str, str]:
 def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
     meta, spec, status = _meta(live), live["spec"], live.get("status") or {}
     labels, annotations = _labels(live), meta.get("annotations") or {}
-    revision = labels.get(LABEL_REVISION, "")
+    pod_labels = spec["template"]["metadata"].get("labels") or {}
+    # Its pods carry the revision whatever a hand does to the Deployment's own labels.
+    revision = pod_labels.get(LABEL_REVISION, "")
     return Workload(
         name=meta["name"],
         uid=meta["uid"],
@@ -171,11 +177,11 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         observed_generation=int(status.get("observedGeneration", 0)),
         total=int(status.get("replicas", 0)),
         updated=int(status.get("updatedReplicas", 0)),
-        ready_count=int(status.get("readyReplicas", 0)),
-        min_ready_seconds=float(spec.get("minReadySeconds", 0)),
-        pod_labels=spec["template"]["metadata"].get("labels") or {},
+        available=int(status.get("availableReplicas", 0)),
+        pod_labels=pod_labels,
         claim=read_claim(annotations),
         rejection=read_rejection(annotations),
+        noted_replicas=annotations.get(GIT_REPLICAS, ""),
         pods=tuple(sorted((p for p in pods if p.revision == revision), key=lambda p: p.name)),
         live=live,
     )
@@ -232,7 +238,8 @@ def _container_trouble(container: Mapping[str, Any], reason: str) -> str:
 def _config(live: Manifest) -> Config:
     meta = _meta(live)
     revision = _labels(live).get(LABEL_REVISION, "")
-    return Config(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"], revision, live)
+    deleting = bool(meta.get("deletionTimestamp"))
+    return Config(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"], revision, deleting, live)
 
 
 def _service_of(endpoint_slice: Manifest) -> str | None:

@@ -42,6 +42,8 @@ from reconciler.core.workload import (
 
 ANNOTATION_VERSION = PREFIX + "version"
 ANNOTATION_COMMIT = PREFIX + "commit"
+ANNOTATION_RENDERING = PREFIX + "rendering"
+"""A hash of the object as it was last rendered and applied: by it, a change that Git asks for is told from a drift."""
 
 _ONE, _OTHER = "b" * HASH_LENGTH, "c" * HASH_LENGTH
 """Placeholder revisions. Of one colour: a third revision can always meet an old one of its own colour."""
@@ -81,9 +83,9 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         revision=revision,
         slot=slot,
         replicas=replicas_of(objects.deployment),
-        workload=_workload(objects.deployment, app, {**shared, **coloured}, coloured, release, slot),
-        service=_labelled(objects.service, app, shared),
-        configs=tuple(_labelled(each, app, {**shared, **coloured}) for each in objects.configs),
+        workload=_stamped(_workload(objects.deployment, app, {**shared, **coloured}, coloured, release, slot)),
+        service=_stamped(_labelled(objects.service, app, shared)),
+        configs=tuple(_stamped(_labelled(each, app, {**shared, **coloured})) for each in objects.configs),
     )
 
 
@@ -127,6 +129,7 @@ def _identified(question: _Question) -> str:
     _check_apart(one, _objects(app, release, _OTHER, _PLACE), app)
     return short_hash(
         {
+            "app": app.name,
             "version": release.version,
             "template": one.deployment.data["spec"]["template"],
             "configs": [_content(config) for config in one.configs],
@@ -216,6 +219,15 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     metadata["namespace"] = app.namespace
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     return manifest
+
+
+def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
+    """With the hash of itself: without the selector, which is the switch's, and without data, which may be secret (the
+    name of its object changes with it anyway)."""
+    spec = {key: value for key, value in manifest.get("spec", {}).items() if key != "selector"}
+    metadata = manifest["metadata"]
+    stamp = {ANNOTATION_RENDERING: short_hash({"metadata": metadata, "spec": spec})}
+    return {**manifest, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **stamp}}}
 
 
 def _copied(value: Any) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' safe alphabet (apimachinery, `rand.SafeEncodeString`): no vowels, so no accidental words."""
 
+LETTERS = ALPHABET.rstrip("0123456789")
+"""A hash begins with one of these: ten digits, unquoted in a template, would be read as a number."""
+
 HASH_LENGTH = 10
 NAME_LENGTH = 52
 """Leaves room for what controllers append (`-<pod-template-hash>`) without anything being truncated to 63."""
@@ -27,9 +30,9 @@ def short_hash(value: Any) -> str:
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     number = int.from_bytes(hashlib.sha256(canonical.encode()).digest(), "big")
     characters = []
-    for _ in range(HASH_LENGTH):
-        number, index = divmod(number, len(ALPHABET))
-        characters.append(ALPHABET[index])
+    for alphabet in (LETTERS, *[ALPHABET] * (HASH_LENGTH - 1)):
+        number, index = divmod(number, len(alphabet))
+        characters.append(alphabet[index])
     return "".join(characters)
 
 

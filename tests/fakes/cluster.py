@@ -66,8 +66,8 @@ class FakeCluster:
         key = _key(manifest)
         there = self.objects.get(key)
         if live is None:
-            if there is not None and not _is_ours(there, manifest):
-                raise _foreign(manifest)
+            if there is not None:
+                raise Conflict("already exists") if _is_ours(there, manifest) else _foreign(manifest)
         else:
             self._require(there, live)
         stored = self._apply(key, manifest, manager)

@@ -94,7 +94,7 @@ class KubernetesCluster:
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         """See `ports.Cluster`."""
         if live is None:
-            await self.require_free(manifest)
+            await self._require_absent(manifest)
         else:
             manifest = _pinned(manifest, live)
         query = {"fieldManager": manager, "force": "true"}
@@ -107,7 +107,12 @@ class KubernetesCluster:
         """See `ports.Cluster`. Server-side apply would quietly merge into somebody else's object of the same name."""
         found = await self._find(manifest)
         if found is not None and not _is_ours(found, manifest):
-            raise _foreign(manifest)
+            raise _foreign(found, manifest)
+
+    async def _require_absent(self, manifest: Manifest) -> None:
+        found = await self._find(manifest)
+        if found is not None:
+            raise _made_meanwhile(manifest) if _is_ours(found, manifest) else _foreign(found, manifest)
 
     async def _find(self, manifest: Manifest) -> Manifest | None:
         meta = manifest["metadata"]
@@ -134,8 +139,8 @@ class KubernetesCluster:
             if found is None:
                 raise
             if _is_ours(found, manifest):
-                raise Conflict("it was made in the meantime", where=error.where) from error
-            raise _foreign(manifest) from None
+                raise _made_meanwhile(manifest) from error
+            raise _foreign(found, manifest) from None
         self._store.put(stored)
         return stored
 
@@ -208,14 +213,28 @@ def _is_ours(found: Manifest, manifest: Manifest) -> bool:
     return labels.get(LABEL_MANAGED_BY) == MANAGED_BY and labels.get(LABEL_APP) == app
 
 
-def _foreign(manifest: Manifest) -> Blocked:
-    kind, meta = manifest["kind"], manifest["metadata"]
+def _made_meanwhile(manifest: Manifest) -> Conflict:
+    return Conflict("it was made in the meantime", where=_place(manifest))
+
+
+def _foreign(found: Manifest, manifest: Manifest) -> Blocked:
+    app = manifest["metadata"]["labels"][LABEL_APP]
+    once_ours = (found["metadata"].get("labels") or {}).get(LABEL_APP) == app
+    todo = "Delete or rename it, or give the app another name in the templates or configuration"
+    if once_ours:
+        label = f"kubectl label {manifest['kind'].lower()} {manifest['metadata']['name']}"
+        todo = f"If it is this daemon's, put the label back that it lost: {label} {LABEL_MANAGED_BY}={MANAGED_BY}"
     return Blocked(
-        f"a {kind} of this name exists already, and was not made by this daemon for app {meta['labels'][LABEL_APP]}",
-        where=f"{kind} {meta['namespace']}/{meta['name']}",
+        f"a {manifest['kind']} of this name exists already, and is not marked as made by this daemon for app {app}",
+        where=_place(manifest),
         untouched="It was left as it is",
-        todo="Delete or rename it, or give the app another name in the templates or configuration",
+        todo=todo,
     )
+
+
+def _place(manifest: Manifest) -> str:
+    meta = manifest["metadata"]
+    return f"{manifest['kind']} {meta['namespace']}/{meta['name']}"
 
 
 def _kubernetes_event(about: Manifest, event: Event, at: float) -> Mapping[str, Any]:

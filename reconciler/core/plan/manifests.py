@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.action import Remember
 from reconciler.core.diff import differences
 from reconciler.core.memory import Claim, Memory, Rejection, write_claim, write_memory, write_rejection
-from reconciler.core.model import PREFIX, Desired, Manifest
-from reconciler.core.observed import ActiveService
+from reconciler.core.model import Desired, Manifest
+from reconciler.core.observed import GIT_REPLICAS, ActiveService
 from reconciler.core.plan.view import ref_of
 
-GIT_REPLICAS = PREFIX + "replicas"
-"""Annotation of a Deployment: the count that Git asked for when it was last applied."""
 
-CLAIM_PATH = f"metadata.annotations.{PREFIX}promoted-"
-"""How the paths of differences begin that concern a Deployment's claim."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many replicas a Deployment shall have and why, and which count of Git's is noted as followed with that."""
+
+    replicas: int
+    noted: str
+    why: str = ""
 
 
 def workload_manifest(
-    desired: Desired, replicas: int, claim: Claim | None, rejection: Rejection | None = None
+    desired: Desired, size: Size, claim: Claim | None, rejection: Rejection | None = None
 ) -> Manifest:
     """The rendered Deployment with what only the planner knows: how many replicas, and its annotations.
 
     `replicas` is always sent, with the live count if it shall stay: server-side apply resets a field that its
     manager owned and no longer sends.
     """
-    notes = {GIT_REPLICAS: str(desired.replicas)}
+    notes = {GIT_REPLICAS: size.noted}
     notes |= write_claim(claim) if claim else {}
     notes |= write_rejection(rejection) if rejection else {}
     manifest = annotated(desired.workload, notes)
-    return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
+    return {**manifest, "spec": {**manifest["spec"], "replicas": size.replicas}}
 
 
 def switch_manifest(

@@ -9,19 +9,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Action, Apply, CreateService, Purpose, RequireFree, Switch
-from reconciler.core.diff import Difference
-from reconciler.core.health import explain, is_ready, ready_from
+from reconciler.core.health import explain, is_ready
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
-from reconciler.core.plan.manifests import annotated, moving_ports, remember, switch_manifest, workload_manifest
-from reconciler.core.plan.retire import clean_up, retirement_due
-from reconciler.core.plan.view import Plan, View, claim_of, ref_of, seen_differences
-
-CLAIM_MARGIN = 20.0
-"""Seconds before its retirement from which on a revision is claimed before it is switched to: more than the clocks of
-two daemons may differ by."""
-
+from reconciler.core.plan.manifests import (
+    Size,
+    annotated,
+    moving_ports,
+    remember,
+    switch_manifest,
+    workload_manifest,
+)
+from reconciler.core.plan.purpose import purpose_of
+from reconciler.core.plan.retire import clean_up
+from reconciler.core.plan.view import Plan, View, claim_of, is_doomed, ref_of, seen_differences
 
 def promote(view: View) -> Plan:
     """Brings the desired revision up, and cuts over to it once it is ready."""
@@ -30,19 +32,16 @@ def promote(view: View) -> Plan:
         return Plan(Phase.APPLYING, f"Deployment {target.name} of an earlier attempt is still being deleted")
     claim = claim_of(view)
     applies = tuple(_bring_up(view, claim))
-    unready = target is None or any(each.purpose is not Purpose.REUSE for each in applies)
-    if target is None or unready or not is_ready(target, view.now):
+    unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
+    if target is None or unready or not is_ready(target):
         return _await_ready(view, claim, applies, Phase.APPLYING if unready else Phase.PROGRESSING)
-    first = () if _far_from_its_end(view, target) else applies
+    # Traffic moves first. (A write on the Deployment just before would keep its controller, and so kube-proxy, busy in
+    # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
+    first = applies if is_doomed(view) else ()
     return Plan(Phase.SWITCHING, explain(target), (*first, cut_over(view, claim)))
 
 
-def _far_from_its_end(view: View, target: Workload) -> bool:
-    """Whether no daemon can be about to retire this warm revision: then traffic moves first, and `settle` writes the
-    claim once the switch is confirmed. (A write on the Deployment just before would keep its controller, and so
-    kube-proxy, busy in the very moment of a rollback.)"""
-    due = retirement_due(view, target)
-    return due is not None and due - view.now > CLAIM_MARGIN
+_NEED_NO_WAIT = (Purpose.REUSE, Purpose.NOTE)
 
 
 def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Phase) -> Plan:
@@ -51,16 +50,16 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
         return _reject(view, view.target, claim)
     leftovers, due = clean_up(view)
     ahead = deadline if deadline > view.now else None
-    soonest = [ready_from(view.target, view.now) if view.target else None, ahead, due]
-    wake_at = min((each for each in soonest if each is not None), default=None)
     absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
     reason = explain(view.target) if view.target else absent
-    return Plan(phase, reason, (*leftovers, *_preconditions(view), *applies), wake_at)
+    writes = (*leftovers, *applies)
+    return Plan(phase, reason, (*preconditions(view, writes), *writes), min(filter(None, (ahead, due)), default=None))
 
 
-def _preconditions(view: View) -> tuple[RequireFree, ...]:
-    """A first release must be able to create its Service in the end: that is known before a pod is started."""
-    return (RequireFree(view.desired.service),) if view.service is None and view.target is None else ()
+def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[RequireFree, ...]:
+    """Without a Service of ours, that we can create it is known before anything else is written: its name may belong to
+    somebody else, or to one of ours that lost its labels and is serving."""
+    return (RequireFree(view.desired.service),) if view.service is None and writes else ()
 
 
 def _was_serving(view: View, target: Workload) -> bool:
@@ -74,14 +73,14 @@ def _bring_up(view: View, claim: Claim) -> Iterator[Apply]:
     """Applies what the desired revision lacks. Of a warm, ready revision only the claim is written (`REUSE`), or a
     rejection that no longer holds taken off."""
     yield from apply_configs(view)
-    target, replicas = view.target, _replicas_for_promotion(view)
-    manifest = workload_manifest(view.desired, replicas, claim)
+    target, size = view.target, _size_for_promotion(view)
+    manifest = workload_manifest(view.desired, size, claim)
     if target is None:
         yield Apply(manifest, Purpose.RELEASE)
         return
     found = seen_differences(view, manifest, target.live)
     if found or target.rejection:
-        yield Apply(manifest, purpose_of(found), ref_of("Deployment", target), found)
+        yield Apply(manifest, purpose_of(found), ref_of("Deployment", target), found, reason=size.why)
 
 
 def apply_configs(view: View) -> Iterator[Apply]:
@@ -92,33 +91,29 @@ def apply_configs(view: View) -> Iterator[Apply]:
         if there is None:
             yield Apply(manifest, Purpose.RELEASE if view.target is None else Purpose.REPAIR)
         elif found := seen_differences(view, manifest, there.live):
-            yield Apply(manifest, Purpose.REPAIR, ref_of(there.kind, there), found)
+            yield Apply(manifest, purpose_of(found), ref_of(there.kind, there), found)
 
 
-def purpose_of(found: tuple[Difference, ...]) -> Purpose:
-    """What an apply of a Deployment with these differences is for."""
-    paths = [each.path for each in found]
-    if any(path == "spec.replicas" for path in paths):
-        return Purpose.SCALE
-    if all(path.startswith("metadata.annotations") for path in paths):
-        return Purpose.REUSE
-    return Purpose.REPAIR
+def _size_for_promotion(view: View) -> Size:
+    """As many as the active colour has at this moment, or more if this commit asks for more. A former revision that is
+    ready goes first as it is: `settle` lets it catch up once traffic is there.
+
+    What Git asked of the active colour stays noted: after the switch, `settle` sees by it whether Git wants another
+    count than it did before.
+    """
+    target, active, asked = view.target, view.active, view.desired.replicas
+    noted = active.noted_replicas if active else str(asked)
+    if target and view.memory.former(target.revision) and is_ready(target):
+        return Size(target.replicas, noted)
+    wanted, why = (active.replicas, "the active colour has as many") if active and active.replicas else (asked, "")
+    if wanted < asked and noted != str(asked):
+        wanted, why = asked, ""
+    return Size(max(target.replicas, wanted) if target else wanted, noted, why or f"Git asks for {asked}")
 
 
-def _replicas_for_promotion(view: View) -> int:
-    """As many as the active colour has at this moment. A former revision that is ready goes first as it is:
-    `settle` lets it catch up once traffic is there."""
-    target, active = view.target, view.active
-    wanted = active.replicas if active and active.replicas else view.desired.replicas
-    if target is None:
-        return wanted
-    if view.memory.former(target.revision) and is_ready(target, view.now):
-        return target.replicas
-    return max(target.replicas, wanted)
-
-
-def cut_over(view: View, claim: Claim) -> CreateService | Switch:
-    """The one write that moves traffic: a Service that already points to the revision, or a moved selector."""
+def cut_over(view: View, claim: Claim, reason: str = "") -> CreateService | Switch:
+    """The one write that moves traffic: a Service that already points to the revision, or a moved selector. `reason`,
+    if it is none of the usual ones."""
     to = view.as_active(view.now)
     if not view.service:
         memory = Memory(active=to)
@@ -134,8 +129,8 @@ def cut_over(view: View, claim: Claim) -> CreateService | Switch:
         to,
         source,
         began=claim.since,
-        rollback=view.memory.former(to.revision) is not None,
-        reason=_why_switch(view, source),
+        rollback=view.memory.former(to.revision) is not None and (source is None or source.revision != to.revision),
+        reason=reason or _why_switch(view, source),
     )
 
 
@@ -169,7 +164,7 @@ def _reject(view: View, target: Workload, claim: Claim) -> Plan:
         memory = replace(view.memory, rejection=rejection)
         action: Action = remember(view.service, memory, "rejected", reason, claim.since)
     else:
-        manifest = workload_manifest(view.desired, target.replicas, target.claim, rejection)
+        manifest = workload_manifest(view.desired, Size(target.replicas, target.noted_replicas), target.claim, rejection)
         found = seen_differences(view, manifest, target.live)
         action = Apply(manifest, Purpose.REJECT, ref_of("Deployment", target), found, rejection)
     return Plan(Phase.REJECTED, reason, (action,))

@@ -6,11 +6,14 @@ endpoints; and no former colour goes while the active one cannot serve, since it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 
-from reconciler.core.action import Retire
+from reconciler.core.action import Action, Ref, Remember, Retire
 from reconciler.core.health import ready_pods
+from reconciler.core.memory import Doom
 from reconciler.core.observed import Workload
+from reconciler.core.plan.manifests import remember
 from reconciler.core.plan.view import View, ref_of, serves
 
 DRAIN_MARGIN = 2.0
@@ -27,34 +30,48 @@ STEADY = 30.0
 that crashes seconds after each start has been ready, too."""
 
 
-def clean_up(view: View) -> tuple[tuple[Retire, ...], float | None]:
-    """Deletions that are due, and when (epoch seconds) the next one will be."""
-    retired, ahead = [], []
+def clean_up(view: View, going: tuple[Workload, ...] = ()) -> tuple[tuple[Action, ...], float | None]:
+    """Deletions that are due, and when (epoch seconds) the next one will be.
+
+    `going` Deployments are about to be scaled to zero by the caller, and noted as such together with the others.
+    """
+    due, ahead = [], []
     for workload in view.observed.workloads:
         fate = _fate(view, workload)
-        if isinstance(fate, Retire):
-            retired.append(fate)
-        elif fate is not None:
+        if isinstance(fate, float):
             ahead.append(fate)
-    return (*retired, *_orphans(view)), min(ahead, default=None)
+        elif fate is not None:
+            due.append((workload, fate))
+    notes = _note(view, [*going, *(workload for workload, _ in due)])
+    retired = [action for workload, why in due for action in _retire(view, workload, *why)]
+    return (*notes, *retired, *_orphans(view)), min(ahead, default=None)
 
 
-def _fate(view: View, workload: Workload) -> Retire | float | None:
-    """One revision's end: a deletion now, the time at which it is due, or None while events alone can decide."""
+def _note(view: View, going: Iterable[Workload]) -> Iterator[Remember]:
+    """The note on the Service by which a switch and a deletion exclude each other (see `memory.Doom`)."""
+    doomed = frozenset(Doom(each.revision, each.resource_version) for each in going)
+    if view.service and not doomed <= view.memory.doomed:
+        names = ", ".join(sorted(each.revision for each in doomed))
+        yield remember(view.service, replace(view.memory, doomed=doomed), "", f"{names} is about to go")
+
+
+def _fate(view: View, workload: Workload) -> tuple[str, str] | float | None:
+    """One revision's end: event and reason of a deletion now, the time at which it is due, or None while events alone
+    can decide."""
     if _protected(view, workload) or workload.deleting or serves(view, workload):
         return None
     former = view.memory.former(workload.revision)
     if former is None:
         if view.service is None and ready_pods(workload):
             return None  # the Service was deleted by hand: nothing that could serve goes before it is back
-        return _retire(view, workload, *_why_never_active(view, workload))
+        return _why_never_active(view, workload)
     due, steady = retirement_due(view, workload), _steady_from(view)
     if due is None or steady is None or former.until is None:
         return None
     when = max(due, steady, _followed_from(view))
     if view.now < when:
         return when
-    return _retire(view, workload, "retired", f"kept warm for {view.now - former.until:.0f} s after it was active")
+    return "retired", f"kept warm for {view.now - former.until:.0f} s after it was active"
 
 
 def _steady_from(view: View) -> float | None:
@@ -98,16 +115,26 @@ def _why_never_active(view: View, workload: Workload) -> tuple[str, str]:
     return "overtaken", f"commit {view.desired.commit[:12]} wants {view.desired.version}"
 
 
-def _retire(view: View, workload: Workload, event: str, reason: str) -> Retire:
-    configs = [ref_of(c.kind, c) for c in view.observed.configs if c.revision == workload.revision]
-    objects = (ref_of("Deployment", workload), *configs)
-    return Retire(workload.revision, workload.version, workload.colour, objects, event, reason)
+def _retire(view: View, workload: Workload, event: str, reason: str) -> Iterator[Retire]:
+    """The Deployment first: its configuration is of no use to anybody else, and is found again if we die in between."""
+    who = workload.revision, workload.version, workload.colour
+    yield Retire(*who, (ref_of("Deployment", workload),), event, reason)
+    configs = tuple(_gone_with(view, {workload.revision}))
+    if configs:
+        yield Retire(*who, configs, "", "they belong to it")
+
+
+def _gone_with(view: View, revisions: Container[str]) -> Iterator[Ref]:
+    """The configuration of these revisions, as far as it is not being deleted already."""
+    for each in view.observed.configs:
+        if each.revision in revisions and not each.deleting:
+            yield ref_of(each.kind, each)
 
 
 def _orphans(view: View) -> Iterator[Retire]:
     """Configuration whose Deployment is gone: a daemon stopped between two deletions."""
     kept = {view.desired.revision, *(each.revision for each in view.observed.workloads)}
-    for config in view.observed.configs:
-        if config.revision not in kept:
-            ref = ref_of(config.kind, config)
-            yield Retire(config.revision, "", view.desired.slot.colour, (ref,), "", "its Deployment is gone")
+    for revision in sorted({each.revision for each in view.observed.configs} - kept):
+        refs = tuple(_gone_with(view, {revision}))
+        if refs:
+            yield Retire(revision, "", view.desired.slot.colour, refs, "", "its Deployment is gone")

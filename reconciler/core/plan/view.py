@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.core.action import Action, Ref
 from reconciler.core.diff import Difference, differences
-from reconciler.core.memory import Active, Claim, Memory, Rejection
+from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.observed import ActiveService, Config, Observed, Workload
 from reconciler.core.phase import Phase
@@ -82,14 +82,30 @@ def seen_differences(view: View, manifest: Manifest, live: Manifest) -> tuple[Di
 
 
 def claim_of(view: View) -> Claim:
-    """The running promotion's claim, or a new one when this commit has not claimed the revision yet, or did so for a
-    promotion that succeeded long ago (Git was set back to an old commit)."""
+    """The running promotion's claim: since when this revision is being brought up, whichever commits asked for it.
+
+    It begins anew when the revision failed since (a new commit tries it again), when that promotion succeeded long ago
+    (Git came back to it), and when a deletion of the Deployment may be under way: then writing it is what stops that.
+    """
     claim = view.target.claim if view.target else None
-    former = view.memory.former(view.desired.revision)
-    spent = claim is not None and former is not None and former.since >= claim.since
-    if claim and claim.commit == view.desired.commit and not spent:
-        return claim
-    return Claim(view.desired.commit, view.now)
+    if claim is None or _is_over(view, claim) or is_doomed(view):
+        return Claim(view.desired.commit, view.now)
+    return Claim(view.desired.commit, claim.since)
+
+
+def _is_over(view: View, claim: Claim) -> bool:
+    revision = view.desired.revision
+    former = view.memory.former(revision)
+    failed = view.memory.rejection or (view.target.rejection if view.target else None)
+    succeeded = former is not None and former.since >= claim.since
+    return succeeded or (failed is not None and failed.revision == revision and failed.at >= claim.since)
+
+
+def is_doomed(view: View) -> bool:
+    """Whether some daemon said that it is about to delete the desired revision's Deployment, or scale it to zero, and
+    that can still happen: the Deployment is as it was then."""
+    target = view.target
+    return target is not None and Doom(target.revision, target.resource_version) in view.memory.doomed
 
 
 def serves(view: View, workload: Workload) -> bool:
