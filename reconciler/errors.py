@@ -32,9 +32,13 @@ class ReconcilerError(Exception):
         self.untouched = untouched
         self.todo = todo
 
+    @property
+    def located(self) -> str:
+        """What is wrong, and where: the `reason` of an event, whose other fields say the rest."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
     def __str__(self) -> str:
-        located = f"{self.where}: {self.what}" if self.where else self.what
-        return ". ".join(part for part in (located, self.untouched, self.todo) if part)
+        return ". ".join(part for part in (self.located, self.untouched, self.todo) if part)
 
 
 class Transient(ReconcilerError):
