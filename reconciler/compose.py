@@ -159,8 +159,7 @@ def _repository(source: SourceSettings, mirrors: Mirrors) -> GitRepository:
 
 
 def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:
-    reason = f"{error.where}: {error.what}" if error.where else error.what
-    fields = {"reason": reason, "untouched": error.untouched or untouched}
+    fields = {"reason": error.located, "untouched": error.untouched or untouched}
     return {**fields, "todo": error.todo} if error.todo else fields
 
 

@@ -86,7 +86,7 @@ def _standing(sight: Sight) -> tuple[str, Text, str]:
 
 def _reason(sight: Sight) -> str:
     if sight.error:
-        return f"{sight.error.where}: {sight.error.what}" if sight.error.where else sight.error.what
+        return sight.error.located
     return sight.plan.reason if sight.plan else ""
 
 
@@ -117,7 +117,8 @@ def _leaves(sight: Sight, workload: Workload) -> str:
 def _role(sight: Sight, workload: Workload) -> str:
     assert sight.observed is not None
     service = sight.observed.service
-    if service and service.selector.items() <= workload.pod_labels.items():
+    # As `View.active`, which needs to know what Git wants. An empty selector matches nothing, not everything.
+    if service and service.selector and service.selector.items() <= workload.pod_labels.items():
         return "active"
     if sight.desired and workload.revision == sight.desired.revision:
         return "rejected" if is_rejected(sight) else "preview"

@@ -47,10 +47,6 @@ class Settings:
     sources: tuple[SourceSettings, ...]
     apps: tuple[App, ...]
 
-    def source(self, name: str) -> SourceSettings:
-        """The source called `name`, which must exist."""
-        return next(source for source in self.sources if source.name == name)
-
 
 def load_settings(path: Path) -> Settings:
     """Reads the configuration file.

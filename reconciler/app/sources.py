@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit, urlunsplit
 
 from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Tip
 from reconciler.app.settings import SourceSettings
+from reconciler.core.address import masked
 from reconciler.core.event import event
 from reconciler.errors import ReconcilerError
 from reconciler.ports import Clock, Repository, Telemetry
@@ -75,7 +75,7 @@ class Source:
     def _failed(self, error: ReconcilerError, began: float) -> float:
         delay = self.clock.jitter(self._back_off.failed(error))
         if self.error is None or self.error.args != error.args:
-            detail = {"reason": str(error.what), "untouched": error.untouched, "todo": error.todo}
+            detail = {"reason": error.located, "untouched": error.untouched, "todo": error.todo}
             self._emit("source_failed", retry_in=round(delay, 3), **{k: v for k, v in detail.items() if v})
         self.error = error
         self._failing_since = self._failing_since or began
@@ -89,13 +89,5 @@ class Source:
 
     def _emit(self, name: str, **fields: object) -> None:
         source = self.settings
-        known = {"source": source.name, "url": without_credentials(source.url), "branch": source.branch}
+        known = {"source": source.name, "url": masked(source.url), "branch": source.branch}
         self.telemetry.emit(event(name, **known, **fields))
-
-
-def without_credentials(url: str) -> str:
-    """The address as it may be shown: user and password are cut out of it."""
-    parts = urlsplit(url)
-    if not parts.scheme or "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -18,16 +18,23 @@ from tests.fakes.cluster import FakeCluster
 
 @dataclass
 class Controllers:
-    """The controllers of one namespace. `broken` revisions never get ready."""
+    """The controllers of one namespace. `broken` revisions never get ready.
+
+    `behind`: the controllers' cache of pods has stopped, as after an outage of the API server. Statuses and endpoints
+    are made from it alone.
+    """
 
     cluster: FakeCluster
     namespace: str
     now: Callable[[], float]
     broken: set[str] = field(default_factory=set)
+    behind: bool = False
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def everything(self) -> None:
-        """All controllers, until nothing is left to do."""
+        """All controllers, their cache up to date, until nothing is left to do."""
+        self.behind = False
         for _ in range(4):
             self.deployments()
             self.kubelet()
@@ -44,6 +51,9 @@ class Controllers:
                 self.cluster.remove("Pod", self.namespace, pod["metadata"]["name"])
         for revision, deployment in wanted.items():
             self._scale(revision, deployment)
+        self._look()
+        for revision, deployment in wanted.items():
+            self._count(revision, deployment)
 
     def kubelet(self, revision: str | None = None, count: int | None = None) -> None:
         """Makes pods ready: all, or `count` of one revision."""
@@ -64,11 +74,12 @@ class Controllers:
 
     def endpoints(self) -> None:
         """Writes, for every Service, the slice of the ready pods that its selector matches."""
+        self._look()
         for service in self.cluster.all("Service"):
             name, selector = service["metadata"]["name"], service["spec"].get("selector") or {}
             pods = [
                 pod
-                for pod in self.cluster.all("Pod")
+                for pod in self._known.values()
                 if selector and selector.items() <= pod["metadata"]["labels"].items() and _ready(pod)
             ]
             app = (service["metadata"].get("labels") or {}).get(LABEL_APP, "")
@@ -91,18 +102,30 @@ class Controllers:
                 self.cluster.remove("EndpointSlice", self.namespace, each["metadata"]["name"])
 
     def _scale(self, revision: str, deployment: dict[str, Any]) -> None:
-        meta, wanted = deployment["metadata"], int(deployment["spec"].get("replicas", 1))
+        wanted = int(deployment["spec"].get("replicas", 1))
         pods = self._pods(revision)
         for pod in pods[wanted:]:
             self.cluster.remove("Pod", self.namespace, pod["metadata"]["name"])
         for _ in range(wanted - len(pods)):
             self._make_pod(deployment)
+
+    def _look(self) -> None:
+        if not self.behind:
+            self._known = {pod["metadata"]["name"]: pod for pod in self.cluster.all("Pod")}
+
+    def known_ready(self, revision: str) -> int:
+        """How many ready pods of a revision the controllers know of."""
+        return sum(1 for pod in self._known.values() if pod["metadata"]["labels"][LABEL_REVISION] == revision and _ready(pod))
+
+    def _count(self, revision: str, deployment: dict[str, Any]) -> None:
         pods = self._pods(revision)
+        ready = self.known_ready(revision)
         status = {
-            "observedGeneration": meta["generation"],
+            "observedGeneration": deployment["metadata"]["generation"],
             "replicas": len(pods),
             "updatedReplicas": len(pods),
-            "readyReplicas": sum(1 for pod in pods if _ready(pod)),
+            "readyReplicas": ready,
+            "availableReplicas": ready,
         }
         if deployment.get("status") != status:
             self.cluster.put({**deployment, "status": status}, "controller")

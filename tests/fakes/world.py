@@ -6,7 +6,7 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -85,6 +85,7 @@ class GuardedCluster(FakeCluster):
         self.kill_before: int | None = None
         self.kill_after: int | None = None
         self.selector_writes: list[str] = []
+        self.known_ready: Callable[[str], int] = lambda revision: 0
 
     def guard(self) -> Observed:
         return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service)
@@ -131,6 +132,8 @@ class GuardedCluster(FakeCluster):
         assert target.replicas >= 1, "ready-before-switch: no replicas"
         assert len(ready) >= target.replicas, "ready-before-switch: not fully ready"
         assert target.observed_generation == target.generation, "ready-before-switch: another generation"
+        known = self.known_ready(target.revision)
+        assert known >= target.replicas, "ready-before-switch: the endpoint controller does not know the pods yet"
         self.selector_writes.append(target.revision)
 
     def _check_workload(self, before: Observed, manifest: Manifest) -> None:
@@ -215,6 +218,7 @@ class World:
         self.repository = FakeRepository()
         self.cluster = GuardedCluster(self.clock)
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
+        self.cluster.known_ready = self.controllers.known_ready
         self.told = Recorder()
         self.daemon = FakeDaemon(self)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git import GitRepository, Limits, Mirrors, local_git_dir, masked
+from reconciler.adapters.git import GitRepository, Limits, Mirrors, local_git_dir
 from reconciler.adapters.git.address import Place, address_of, check_branch, mirror_name
 from reconciler.adapters.git.process import GitFailed, Runner, config_text, environment, telling
+from reconciler.core.address import masked
 from reconciler.errors import Invalid, Transient
 from tests.fakes.git import GitOrigin, git
 

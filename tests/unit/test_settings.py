@@ -39,7 +39,6 @@ def changed(old: str, new: str) -> str:
 def test_defaults() -> None:
     settings = parse_settings(MINIMAL, "c.yaml")
     assert settings.sources == (SourceSettings("shop", "/srv/git/shop", "main", 30.0, 60.0),)
-    assert settings.source("shop") is settings.sources[0]
     strategy = Strategy("my-app", scale_down_delay=600.0, abort_scale_down_delay=30.0, progress_deadline=600.0)
     assert settings.apps == (App("my-app", "default", "shop", strategy),)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from kubernetes.aio import client, config
+from kubernetes.aio.config import kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError, Transient
@@ -39,13 +40,15 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     _require_file(kubeconfig)
     try:
         await _load(settings, kubeconfig, context)
+        api = client.ApiClient(settings)
     except (ConfigException, OSError, ValueError, TypeError) as error:
         raise Invalid(
             f"no usable credentials for a cluster: {error}",
             where=kubeconfig or "kubeconfig",
             todo="Name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster with a ServiceAccount",
         ) from error
-    api = client.ApiClient(settings)
+    finally:
+        _remove_copies()
     # No limit: every watch holds a connection for good, so a bounded pool would starve the writes.
     connector = aiohttp.TCPConnector(
         limit=0, keepalive_timeout=_IDLE, ssl=api.rest_client.ssl_context, socket_factory=_socket
@@ -59,6 +62,13 @@ def _require_file(kubeconfig: str | None) -> None:
     if kubeconfig is not None and not os.path.exists(kubeconfig):
         advice = "Name a kubeconfig with --kubeconfig or KUBECONFIG"
         raise Invalid("there is no such file", where=kubeconfig, todo=advice)
+
+
+def _remove_copies() -> None:
+    """The client writes certificates and private keys that a kubeconfig holds to temporary files, for the TLS context
+    alone, and removes them when the process ends by itself: not if it is killed. It remembers them, too, and would
+    look for them again: so they are removed, and forgotten, by its own function."""
+    kube_config._cleanup_temp_files()  # type: ignore[no-untyped-call]
 
 
 async def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> None:

@@ -45,7 +45,8 @@ class Store:
         slim = _slimmed(live)
         self._objects[key] = slim
         self._by_app.setdefault(_owner(slim), {})[key] = slim
-        self._on_change(_owner(slim)[1])
+        for app in {_owner(slim)[1]} | ({_owner(known)[1]} if known else set()):  # whoever loses it must hear, too
+            self._on_change(app)
 
     def drop(self, live: Manifest) -> None:
         """Takes in that an object is gone; a late echo of it will not bring it back."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import aiohttp
@@ -24,6 +25,8 @@ from reconciler.errors import Conflict, ReconcilerError, Transient
 
 _SERVER_SIDE_LIMIT = 300
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 15.0
+_SHORT = 1.0
+"""Seconds. A watch that ends sooner and brought nothing has failed, whatever its status was: client-go's rule."""
 _PAGE = "500"
 _LINE_LIMIT = 8 * 2**20
 
@@ -31,7 +34,8 @@ _LINE_LIMIT = 8 * 2**20
 class Watch:
     """Keeps one kind in one namespace up to date in `store`, for ever, whatever happens to the API server.
 
-    `synced` is set while the store is known to be true: cleared with the first failure, set again after a fresh list.
+    `synced` is set while the store is known to be true: cleared with the first failure, set again after a fresh list
+    and a watch from there on that brings something or lasts.
     `on_failure(watch, retry_in, error)` and `on_recovery(watch)` are told once per outage, not once per attempt.
     """
 
@@ -52,21 +56,35 @@ class Watch:
         self._on_recovery = on_recovery
         self._version = ""
         self._failures = 0
+        self._behind = False
+        self._proven = False
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
         """Never returns; cancel the task that runs it."""
-        while True:
-            try:
-                await self._follow()
-            except Conflict:
-                self._version = ""  # 410 Gone: too far behind, so list again
-            except ReconcilerError as error:
-                await self._back_off(error)
+        try:
+            while True:
+                await self._try()
+        finally:
+            self._distrust()  # a bug ended it: until it is begun anew, the store gets old
 
-    async def _back_off(self, error: ReconcilerError) -> None:
+    async def _try(self) -> None:
+        try:
+            await self._follow()
+        except Conflict as error:
+            # 410 Gone: too far behind, so list again. At once, unless that was just done and did not help.
+            if self._behind:
+                await self._back_off(error)
+            self._version, self._behind = "", True
+        except ReconcilerError as error:
+            await self._back_off(error)
+
+    def _distrust(self) -> None:
         self.synced.clear()
         self._version = ""  # what was missed meanwhile, a list tells for sure
+
+    async def _back_off(self, error: ReconcilerError) -> None:
+        self._distrust()
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures) * random.uniform(0.8, 1.2)  # noqa: S311
         self._failures = min(self._failures + 1, 10)
         if self._failures == 1:
@@ -76,10 +94,20 @@ class Watch:
     async def _follow(self) -> None:
         if not self._version:
             await self._list()
-        async for change in self._changes():
-            self._take(change)
+        self._proven = False
+        async with aclosing(self._changes()) as changes:  # else a change that raises leaves the stream open
+            async for change in changes:
+                self._take(change)
+
+    def _opened(self) -> asyncio.TimerHandle:
+        """The API server has accepted a watch. After a failure that alone proves nothing: see `_stands`."""
+        if not self._failures:
+            self.synced.set()
+        return asyncio.get_running_loop().call_later(_SHORT, self._stands)
 
     def _stands(self) -> None:
+        """A watch has brought something, or lasted."""
+        self._proven, self._behind = True, False
         self.synced.set()
         if self._failures:
             self._failures = 0
@@ -107,13 +135,14 @@ class Watch:
             if live.get("code") == 410:
                 raise Conflict("the watch is too far behind")
             raise Transient(f"the watch ended: {live.get('message')}")
+        self._stands()
         self._version = live["metadata"]["resourceVersion"]
         if change["type"] == "DELETED":
             self._store.drop(live)
         elif change["type"] != "BOOKMARK":
             self._store.put(live)
 
-    async def _changes(self) -> AsyncIterator[dict[str, Any]]:
+    async def _changes(self) -> AsyncGenerator[dict[str, Any], None]:
         query = {
             "labelSelector": LABEL_APP,
             "watch": "true",
@@ -129,11 +158,24 @@ class Watch:
                     raise Conflict("the watch is too far behind")
                 if response.status >= 400:
                     raise Transient(f"the watch is refused: {response.status} {(await response.text())[:300]}")
-                self._stands()
-                async for line in _lines(response.content):
-                    yield json.loads(line)
+                lasting = self._opened()
+                try:
+                    async for line in _lines(response.content):
+                        yield _parsed(line, path)
+                finally:
+                    lasting.cancel()
+                if not self._proven:
+                    raise Transient("the watch ended at once, and brought nothing", where=path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"the watch broke off ({type(error).__name__}: {error})", where=path) from error
+
+
+def _parsed(line: bytes, path: str) -> dict[str, Any]:
+    try:
+        change: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise Transient(f"the watch brought something that is no JSON: {line[:100]!r}", where=path) from None
+    return change
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -6,8 +6,8 @@ copy on disk, `objects` reads from it, `repository` ties them to the event loop.
 
 from __future__ import annotations
 
-from reconciler.adapters.git.address import local_git_dir, masked
+from reconciler.adapters.git.address import local_git_dir
 from reconciler.adapters.git.objects import Limits
 from reconciler.adapters.git.repository import GitRepository, Mirrors
 
-__all__ = ["GitRepository", "Limits", "Mirrors", "local_git_dir", "masked"]
+__all__ = ["GitRepository", "Limits", "Mirrors", "local_git_dir"]

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from reconciler.core.address import SCHEME, SCHEMES, address_fault, branch_fault, is_local
+from reconciler.core.address import SCHEME, SCHEMES, address_fault, branch_fault, is_local, masked
 from reconciler.errors import Invalid, Transient
 
 UNTOUCHED = "Nothing was changed in the cluster"
-
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/\s@:]*)(?P<password>:[^/\s]*)?@")
-_QUERY_SECRET = re.compile(r"([?&][^=&\s]*(?:token|key|secret|passw)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +41,6 @@ class Place:
         """The error for no answer. `what` may quote git: secrets in it are masked here."""
         todo = todo or "Check the network, the address and the credentials; it is tried again by itself"
         return Transient(masked(what, self.url), where=str(self), untouched=UNTOUCHED, todo=todo)
-
-
-def masked(text: str, url: str = "") -> str:
-    """`text` without the passwords and tokens of the URLs in it, nor those of `url` standing on their own.
-
-    A lone user name of http(s) is hidden as well: hosts take access tokens there.
-    """
-    for secret in _secrets(url):
-        text = text.replace(secret, "***")
-    return _QUERY_SECRET.sub(r"\1***", _USERINFO.sub(_masked_userinfo, text))
-
-
-def _secrets(url: str) -> list[str]:
-    found = _USERINFO.search(url)
-    password = (found["password"] or "")[1:] if found else ""
-    # Short ones would riddle the message with stars; inside a URL they are masked all the same.
-    return [secret for secret in {password, unquote(password)} if len(secret) > 3]
-
-
-def _masked_userinfo(found: re.Match[str]) -> str:
-    if found["password"] is not None:
-        return f"{found['scheme']}://{found['user']}:***@"
-    if found["scheme"].lower().startswith("http"):
-        return f"{found['scheme']}://***@"
-    return found[0]
 
 
 def address_of(url: str) -> str:

@@ -1,0 +1,240 @@
+"""The API server where it differs from the ideal: watches that end at once, garbage, credentials, other labels."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from reconciler.adapters.cluster import connect
+from reconciler.adapters.cluster.kinds import KINDS
+from reconciler.adapters.cluster.store import Store
+from reconciler.adapters.cluster.watch import Watch
+from reconciler.core.model import LABEL_APP, Manifest
+from reconciler.errors import Invalid, ReconcilerError
+
+SOON = 20.0
+"""Seconds that something is awaited for; reaching them fails the test."""
+
+AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUZVLeu5Mtm8XVBam/kzqxog3LRb0wCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjQxMzQwMzZaGA8yMTI2MTAzMTEzNDAz
+NlowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABHxt
+W5oksGKMQ2mXuf34/zg/cmumwotiTOzWCw9Y5ixFFL+Gm9J73obKCewO0LNaqfsS
+Dy20Z2NL/iS5mG7KBVqjUzBRMB0GA1UdDgQWBBTvJn6d1n0i9ua1CRSuU1pn5FG5
+yjAfBgNVHSMEGDAWgBTvJn6d1n0i9ua1CRSuU1pn5FG5yjAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIBFUngf7w+PCnAPCDYxsA2vNzxWbyDZuNCWp
+ZVde3Vd2AiEA+wbybSKrYY82RPLBzLzzytTzESqdhyZyveQnB2TVVSw=
+-----END CERTIFICATE-----
+"""
+"""A certificate of nobody's; its key was thrown away."""
+
+
+def config_map(version: int, app: str = "my-app") -> Manifest:
+    meta = {"name": "one", "namespace": "shop", "uid": "1", "resourceVersion": str(version), "labels": {LABEL_APP: app}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+
+
+def change(kind: str, live: Manifest) -> bytes:
+    return json.dumps({"type": kind, "object": live}).encode() + b"\n"
+
+
+def kubeconfig(folder: Path, server: str, cluster: dict[str, str] | None = None, **user: str) -> str:
+    held = {
+        "clusters": [{"name": "x", "cluster": {"server": server, **(cluster or {})}}],
+        "users": [{"name": "x", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(held))
+    return str(path)
+
+
+# --- watches ---------------------------------------------------------------------------------------------------
+
+Answer = Callable[[web.StreamResponse], Awaitable[None]]
+
+
+class ApiServer:
+    """Lists nothing, and answers each watch by the next of `answers`; the last one stays. Counts the watches."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.watches = 0
+        self.failures: list[ReconcilerError] = []
+        self.recoveries = 0
+        self._moved = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+        self.watches += 1
+        self._moved.set()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(response)
+        return response
+
+    def failed(self, _watch: Watch, _retry_in: float, error: ReconcilerError) -> None:
+        self.failures.append(error)
+        self._moved.set()
+
+    def recovered(self, _watch: Watch) -> None:
+        self.recoveries += 1
+        self._moved.set()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(SOON):
+            while not holds():
+                await self._moved.wait()
+                self._moved.clear()
+
+
+async def nothing(_: web.StreamResponse) -> None:
+    """Accepted, and over."""
+
+
+async def too_far_behind(response: web.StreamResponse) -> None:
+    await response.write(change("ERROR", {"code": 410}))
+
+
+async def lasting(_: web.StreamResponse) -> None:
+    await asyncio.Event().wait()
+
+
+def brings(line: bytes) -> Answer:
+    async def answer(response: web.StreamResponse) -> None:
+        await response.write(line)
+        await lasting(response)
+
+    return answer
+
+
+Watched = Callable[[ApiServer], Awaitable[Watch]]
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    """Makes the watch on an API server of the test's own; the test runs it."""
+    ends: list[Callable[[], Awaitable[Any]]] = []
+
+    async def make(server: ApiServer) -> Watch:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", server.answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        api = await connect(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+        ends.extend([api.close, runner.cleanup])
+        return Watch(api, KINDS["ConfigMap"], "shop", Store(lambda _: None), server.failed, server.recovered)
+
+    yield make
+    for end in ends:
+        await end()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("answer", [nothing, too_far_behind])
+async def test_a_watch_that_is_accepted_and_brings_nothing_is_a_failure_that_goes_on(
+    answer: Answer, watched: Watched
+) -> None:
+    server = ApiServer(answer)
+    task = asyncio.create_task((await watched(server)).run())
+    await server.until(lambda: bool(server.failures))
+    before = server.watches
+    await server.until(lambda: server.watches >= before + 2)
+    await _ended(task)
+    assert len(server.failures) == 1 and server.recoveries == 0, "an answer of 200 alone is no recovery"
+
+
+@pytest.mark.parametrize("answer", [lasting, brings(change("BOOKMARK", config_map(2)))])
+async def test_a_watch_that_brings_something_or_lasts_is_a_recovery(answer: Answer, watched: Watched) -> None:
+    server = ApiServer(nothing, answer)
+    watch = await watched(server)
+    task = asyncio.create_task(watch.run())
+    await server.until(lambda: bool(server.recoveries))
+    assert watch.synced.is_set()
+    await _ended(task)
+    assert len(server.failures) == 1
+
+
+async def test_being_too_far_behind_once_is_no_failure(watched: Watched) -> None:
+    server = ApiServer(too_far_behind, lasting)
+    watch = await watched(server)
+    task = asyncio.create_task(watch.run())
+    await server.until(lambda: server.watches == 2)
+    await asyncio.wait_for(watch.synced.wait(), SOON)
+    await _ended(task)
+    assert not server.failures
+
+
+async def test_a_line_that_is_no_json_is_a_failure(watched: Watched) -> None:
+    server = ApiServer(brings(b"<html>\n"), lasting)
+    task = asyncio.create_task((await watched(server)).run())
+    await server.until(lambda: bool(server.recoveries))
+    await _ended(task)
+    assert "no JSON" in server.failures[0].what
+
+
+async def test_nobody_trusts_the_store_after_a_bug_ended_the_watch(watched: Watched) -> None:
+    watch = await watched(ApiServer(brings(change("ADDED", {"kind": "ConfigMap"}))))
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(watch.run(), SOON)
+    assert not watch.synced.is_set()
+
+
+# --- what they hold --------------------------------------------------------------------------------------------
+
+
+def test_an_object_that_changes_its_app_wakes_both() -> None:
+    woken: list[str] = []
+    store = Store(woken.append)
+    store.put(config_map(1, "old"))
+    store.put(config_map(2, "new"))
+    assert sorted(woken[1:]) == ["new", "old"]
+    assert not store.of("shop", "old")
+
+
+# --- credentials -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the client library puts its temporary files."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def _inline(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+async def test_no_copy_of_a_credential_stays_on_disk(copies: Path, tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, "https://127.0.0.1:1", {"certificate-authority-data": _inline(AUTHORITY)})
+    for _ in range(2):  # the library remembers the copies of the first time
+        await (await connect(path)).close()  # type: ignore[no-untyped-call]
+    assert os.listdir(copies) == []
+
+
+async def test_nor_of_one_that_cannot_be_used(copies: Path, tmp_path: Path) -> None:
+    broken = {"client-certificate-data": _inline("no certificate"), "client-key-data": _inline("no key")}
+    path = kubeconfig(tmp_path, "https://127.0.0.1:1", {"certificate-authority-data": _inline(AUTHORITY)}, **broken)
+    with pytest.raises(Invalid, match="no usable credentials"):
+        await connect(path)
+    assert os.listdir(copies) == []
