@@ -115,7 +115,9 @@ class Controllers:
 
     def known_ready(self, revision: str) -> int:
         """How many ready pods of a revision the controllers know of."""
-        return sum(1 for pod in self._known.values() if pod["metadata"]["labels"][LABEL_REVISION] == revision and _ready(pod))
+        return sum(
+            1 for pod in self._known.values() if pod["metadata"]["labels"][LABEL_REVISION] == revision and _ready(pod)
+        )
 
     def _count(self, revision: str, deployment: dict[str, Any]) -> None:
         pods = self._pods(revision)

@@ -6,7 +6,8 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from reconciler.core.event import Event
 from reconciler.core.model import App, Manifest, Strategy
 from reconciler.core.observed import SWITCH_MANAGER, Observed, observe
 from reconciler.core.plan import Plan
-from reconciler.errors import Conflict, Transient
+from reconciler.errors import Blocked, Conflict, Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
@@ -45,6 +46,12 @@ def drive(work: Coroutine[Any, Any, T]) -> T:
         return result
     work.close()
     raise AssertionError("this would have waited")
+
+
+@types.coroutine
+def _suspended() -> Generator[None, None, None]:
+    """A moment in which the process is stopped, its write decided and not yet sent."""
+    yield
 
 
 @dataclass
@@ -82,6 +89,7 @@ class GuardedCluster(FakeCluster):
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock.now)
+        self.pause_before: int | None = None
         self.kill_before: int | None = None
         self.kill_after: int | None = None
         self.selector_writes: list[str] = []
@@ -91,8 +99,11 @@ class GuardedCluster(FakeCluster):
         return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service)
 
     async def apply(self, manifest: Manifest, manager: str, live: Any) -> Manifest:
-        before = self.guard()
+        await self._maybe_pause()
         self._maybe_kill_before()
+        before = self.guard()
+        if live is not None:
+            self._require(self.get(manifest["kind"], NAMESPACE, manifest["metadata"]["name"]), live)
         if manifest["kind"] == "Service" and manager == SWITCH_MANAGER:
             assert live is not None, "one-writer: a selector write without a condition"
             self._check_switch(before, manifest)
@@ -105,6 +116,7 @@ class GuardedCluster(FakeCluster):
         return stored
 
     async def create(self, manifest: Manifest, manager: str) -> Manifest:
+        await self._maybe_pause()
         self._maybe_kill_before()
         self._check_switch(self.guard(), manifest)
         stored = await super().create(manifest, manager)
@@ -112,8 +124,12 @@ class GuardedCluster(FakeCluster):
         return stored
 
     async def delete(self, namespace: str, ref: Any) -> bool:
+        await self._maybe_pause()
         self._maybe_kill_before()
         before = self.guard()
+        there = self.get(ref.kind, namespace, ref.name)
+        if there is not None:
+            self._require(there, ref)
         target = next((w for w in before.workloads if (ref.kind, w.name) == ("Deployment", ref.name)), None)
         if target is not None:
             self._check_not_serving(before, target.revision, "deletes")
@@ -155,6 +171,13 @@ class GuardedCluster(FakeCluster):
         assert not selected, f"never-cut-the-active: {what} what the selector points to"
         assert revision not in before.service.endpoints.values(), f"never-cut-the-active: {what} ready endpoints"
 
+    async def _maybe_pause(self) -> None:
+        if self.pause_before is not None:
+            self.pause_before -= 1
+            if self.pause_before < 0:
+                self.pause_before = None
+                await _suspended()
+
     def _maybe_kill_before(self) -> None:
         if self.kill_before is not None:
             self.kill_before -= 1
@@ -175,12 +198,14 @@ class FakeDaemon:
     """One process: what it last read of Git, and its cycle. Both are lost when it is killed."""
 
     world: World
+    app: App = APP
     cycle: Cycle = field(init=False)
     tip: Tip | None = None
+    _paused: Coroutine[Any, Any, Outcome] | None = None
 
     def __post_init__(self) -> None:
         world = self.world
-        self.cycle = Cycle(APP, world.repository, world.cluster, world.told, world.clock)
+        self.cycle = Cycle(self.app, world.repository, world.cluster, world.told, world.clock)
 
     def poll(self) -> None:
         """Reads Git, as a source does."""
@@ -189,12 +214,26 @@ class FakeDaemon:
         moved = self.tip is None or self.tip.commit != commit
         self.tip = Tip(commit, at if moved or self.tip is None else self.tip.noticed_at, at)
 
+    def pause(self, writes: int) -> None:
+        """Begins a cycle and is stopped before one of its writes, as by SIGSTOP, until `turn` or `settle` resume it."""
+        if self.tip is None or self._paused:
+            return
+        cycle = self.cycle.run(self.tip)
+        self.world.cluster.pause_before = writes
+        try:
+            cycle.send(None)
+            self._paused = cycle
+        except (StopIteration, Conflict, Transient, Blocked):
+            pass
+        self.world.cluster.pause_before = None
+
     def turn(self) -> Outcome | None:
-        """One cycle, a failure passed over as the loop does. None: nothing to go by, or it failed."""
+        """One cycle, or the rest of one, a failure passed over as the loop does. None: nothing to go by, or it failed."""
         if self.tip is None:
             return None
+        cycle, self._paused = self._paused or self.cycle.run(self.tip), None
         try:
-            outcome = drive(self.cycle.run(self.tip))
+            outcome = drive(cycle)
         except (Conflict, Transient):
             return None
         if outcome.outdated:

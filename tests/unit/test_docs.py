@@ -13,7 +13,7 @@ from reconciler.adapters.cluster.kinds import WATCHED
 from reconciler.app.settings import parse_settings, schema
 from reconciler.core import builtin_values, phase
 from reconciler.core.event import EVENTS
-from reconciler.core.memory import Active, Claim, Memory, Rejection, write_claim, write_memory
+from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection, write_claim, write_memory
 from reconciler.core.model import Colour
 
 ROOT = generate.ROOT
@@ -113,7 +113,7 @@ def test_every_event_has_its_advice_and_nothing_else_has() -> None:
 
 def test_every_annotation_of_the_memory_is_described() -> None:
     active = Active("r", "v1", Colour.BLUE, "c", 1.0, 2.0)
-    memory = Memory(active, 1.0, Rejection("r", "v1", "c", "reason", 1.0), (active,))
+    memory = Memory(active, 1.0, Rejection("r", "v1", "c", "reason", 1.0), (active,), frozenset({Doom("r", "1")}))
     written = write_memory(memory) | write_claim(Claim("c", 1.0))
     text = _read("ARCHITECTURE.md")
     assert [key for key in written if f"| `{key}` |" not in text] == []

@@ -69,6 +69,10 @@ class Walk(RuleBasedStateMachine):
         self._guarded(which)
         self.world.cluster.kill_after = self.world.cluster.kill_before = None
 
+    @rule(which=st.integers(0, 1), writes=st.integers(0, 2))
+    def be_stopped_before_a_write(self, which: int, writes: int) -> None:
+        self.daemons[which].pause(writes)
+
     @rule(which=st.integers(0, 1), lost=st.booleans())
     def turn_with_a_failing_write(self, which: int, lost: bool) -> None:
         error = Transient("the API server does not answer")
@@ -108,6 +112,10 @@ class Walk(RuleBasedStateMachine):
     @rule()
     def endpoints(self) -> None:
         self.world.controllers.endpoints()
+
+    @rule()
+    def the_controllers_fall_behind(self) -> None:
+        self.world.controllers.behind = True
 
     @rule()
     def everything_gets_on(self) -> None:
@@ -199,6 +207,7 @@ class Walk(RuleBasedStateMachine):
         assert observed.service is not None
         assert observed.service.selector == desired.selector, "git-is-final"
         assert [w.revision for w in observed.workloads] == [desired.revision], "nothing is left behind"
+        assert observed.workloads[0].noted_replicas == str(desired.replicas), "the count that Git asks for is followed"
         assert set(observed.service.endpoints.values()) == {desired.revision}
         labels = [c.live["metadata"]["labels"][LABEL_REVISION] for c in observed.configs]
         assert set(labels) <= {desired.revision}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import pytest
 
 from reconciler.app.backoff import BackOff
+from reconciler.app.cycle import Outcome, Tip
 from reconciler.app.daemon import Daemon
-from reconciler.app.loop import keep_going
+from reconciler.app.loop import AppLoop, keep_going
 from reconciler.app.settings import Settings, SourceSettings
-from reconciler.errors import Conflict, Invalid, Transient
+from reconciler.core.phase import Phase
+from reconciler.core.plan import Plan
+from reconciler.errors import Conflict, Invalid, ReconcilerError, Transient
 from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
 from tests.fakes.world import APP, NAMESPACE, FakeClock, GuardedCluster, Recorder
@@ -28,6 +32,7 @@ class Bench:
         self.told = Recorder()
         self.repositories: dict[str, FakeRepository] = {}
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
+        self.cluster.known_ready = self.controllers.known_ready
         self.daemon = Daemon(self.cluster, self.told, self.clock, self.open)
 
     def open(self, source: SourceSettings) -> FakeRepository:
@@ -169,6 +174,62 @@ async def test_a_bug_is_told_and_the_work_begun_anew() -> None:
     task.cancel()
     assert told.names() == ["bug"]
     assert "ZeroDivisionError" in told.events[0].fields["reason"]
+
+
+class Stub:
+    """A cycle whose every turn fails, or acts, and is followed by the echo of its own write."""
+
+    def __init__(self, error: ReconcilerError | None = None) -> None:
+        self.app, self.about, self.error, self.turns = APP, None, error, 0
+        self.loop: AppLoop | None = None
+
+    async def synced(self) -> None:
+        return None
+
+    async def run(self, tip: Tip) -> Outcome:
+        self.turns += 1
+        assert self.loop is not None
+        self.loop.wake()
+        if self.error:
+            raise self.error
+        return Outcome(Plan(Phase.STABLE), acted=True)
+
+
+async def _turns_within(cycle: Stub, seconds: float) -> int:
+    tip = Tip("c", 0.0, 0.0)
+    cycle.loop = AppLoop(cycle, Recorder(), FakeClock(), lambda: tip, lambda: None)  # type: ignore[arg-type]
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(cycle.loop.run(), seconds)
+    return cycle.turns
+
+
+@pytest.mark.parametrize("error", [Transient("x"), Transient("x", retry_after=30.0), Invalid("x")])
+async def test_changes_in_the_cluster_do_not_cut_a_back_off_short(error: ReconcilerError) -> None:
+    """Our own write is such a change: an overloaded API server would be asked again at once."""
+    assert await _turns_within(Stub(error), 0.3) == 1
+
+
+async def test_news_from_git_do_cut_it_short() -> None:
+    cycle = Stub(Invalid("a bad commit"))
+    running = asyncio.create_task(_turns_within(cycle, 0.4))
+    async with asyncio.timeout(5):
+        while cycle.turns < 1:
+            await asyncio.sleep(0)
+    assert cycle.loop is not None
+    cycle.loop.wake_for_git()
+    assert await running == 2
+
+
+async def test_a_fight_with_another_writer_is_slowed_down() -> None:
+    """20 cycles at full speed, then one after 0.1 s, after 0.2 s, and so on."""
+    assert 20 < await _turns_within(Stub(), 0.5) <= 24
+
+
+def test_conflicts_and_failures_are_counted_apart() -> None:
+    back_off = BackOff()
+    for _ in range(6):
+        back_off.failed(Conflict("x"))
+    assert back_off.failed(Transient("x")) == 0.5
 
 
 def test_back_off_doubles_to_its_limit_and_begins_anew() -> None:

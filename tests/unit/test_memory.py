@@ -9,6 +9,7 @@ from reconciler.core.memory import (
     HISTORY_LIMIT,
     Active,
     Claim,
+    Doom,
     Memory,
     Rejection,
     read_claim,
@@ -21,6 +22,7 @@ from reconciler.core.model import PREFIX, Colour
 moments = st.integers(1_600_000_000_000, 1_900_000_000_000).map(lambda ms: ms / 1000)
 texts = st.text(max_size=30)
 words = st.text(min_size=1, max_size=30)
+names = st.text("abc123", min_size=1, max_size=10)
 actives = st.builds(Active, words, texts, st.sampled_from(Colour), texts, moments)
 formers = st.builds(Active, words, texts, st.sampled_from(Colour), texts, moments, moments)
 rejections = st.builds(Rejection, texts, texts, texts, texts, moments)
@@ -30,6 +32,7 @@ memories = st.builds(
     st.none() | moments,
     st.none() | rejections,
     st.lists(formers, max_size=HISTORY_LIMIT).map(tuple),
+    st.frozensets(st.builds(Doom, names, names), max_size=3),
 )
 
 
@@ -67,11 +70,26 @@ def test_a_switch_moves_the_old_one_into_a_bounded_history() -> None:
     assert memory.history[0].until == 14.0
 
 
-def test_a_switch_back_keeps_one_entry_for_each_revision() -> None:
+def test_one_unreadable_former_revision_does_not_take_the_others_along() -> None:
+    memory = Memory(
+        history=(Active("a", "v", Colour.BLUE, "c", 1.0, 2.0), Active("b", "v", Colour.GREEN, "c", 0.0, 1.0))
+    )
+    written = write_memory(memory)
+    written[PREFIX + "history"] = written[PREFIX + "history"].replace('"since":1.0', '"since":"never"')
+    assert [each.revision for each in read_memory(written).history] == ["b"]
+
+
+def test_what_is_absent_is_written_as_such() -> None:
+    """Not merely left out: server-side apply would leave it, where somebody else owns it too."""
+    assert set(write_memory(Memory()).values()) == {""}
+    assert read_memory(write_memory(Memory())) == Memory()
+
+
+def test_a_switch_back_keeps_one_entry_for_each_former_revision() -> None:
     memory = Memory()
     for number, name in enumerate(["a", "b", "a", "b"]):
         memory = memory.switched(Active(name, "v", Colour.BLUE, "c", float(number)))
-    assert [each.revision for each in memory.history] == ["a", "b"]
+    assert [each.revision for each in memory.history] == ["a"]
 
 
 def test_a_long_reason_is_cut() -> None:

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
+from reconciler.core.model import LABEL_MANAGED_BY, LABEL_REVISION
 from reconciler.core.phase import Phase
 from reconciler.core.plan.retire import DRAIN_MARGIN, NODES_BEHIND
 from reconciler.errors import Blocked, Transient
-from tests.fakes.world import NAMESPACE, FakeDaemon, Killed, World
+from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World
 
 
 @pytest.fixture
@@ -94,16 +96,45 @@ def test_revert_to_a_warm_colour_is_one_patch_and_the_claim_follows(released: Wo
     assert names == ["revision_ready", "switched", "rolled_back", "switch_confirmed", "revision_reused"]
 
 
-def test_revert_to_a_colour_about_to_be_retired_claims_it_first(released: World) -> None:
-    """A lost leader may be about to delete it: the claim makes that fail, or fails itself."""
-    released.release("v2.0.0")
-    released.advance(15)
+def test_a_deletion_that_was_decided_before_a_rollback_fails(released: World) -> None:
+    """A daemon is stopped between its note that a colour is about to go and the deletion; Git goes back to that colour."""
+    late, gone = _stopped_before_a_deletion(released)
     released.cluster.writes.clear()
     released.commit("v1.0.0")
-    released.daemon.poll()
-    released.daemon.turn()
-    assert [w.split("/")[0] for w in released.cluster.writes] == ["apply Deployment", "apply Service"]
+    assert released.run().phase is Phase.RETAINING
+    assert [w.split("/")[0] for w in released.cluster.writes][:2] == ["apply Deployment", "apply Service"]
+    late.turn()
     assert released.active_version == "v1.0.0"
+    assert gone in [w.revision for w in released.observed.workloads]
+
+
+def test_a_switch_that_was_decided_before_a_deletion_fails(released: World) -> None:
+    """A daemon is stopped just before it moves the selector; meanwhile Git goes back, and the other cleans up."""
+    late = FakeDaemon(released)
+    released.commit("v2.0.0")
+    late.poll()
+    late.turn()
+    released.controllers.everything()
+    late.pause(0)
+    released.commit("v1.0.0")
+    assert released.run().phase is Phase.STABLE
+    assert released.versions() == ["v1.0.0"]
+    late.turn()
+    assert released.active_version == "v1.0.0"
+
+
+def _stopped_before_a_deletion(released: World) -> tuple[FakeDaemon, str]:
+    gone = released.observed.workloads[0].revision
+    released.release("v2.0.0")
+    late = FakeDaemon(released)
+    late.poll()
+    late.settle()
+    late.poll()
+    released.advance(31)
+    late.pause(1)
+    doomed = released.observed.service.memory.doomed if released.observed.service else frozenset()
+    assert [each.revision for each in doomed] == [gone]
+    return late, gone
 
 
 def test_revert_does_not_need_the_colour_being_left(released: World) -> None:
@@ -157,6 +188,79 @@ def test_a_value_that_changes_the_pods_is_a_new_colour(released: World) -> None:
     released.release("v1.0.0", env="{GREETING: hello}")
     assert released.versions() == ["v1.0.0", "v1.0.0"]
     assert "switched" in released.told.names()
+
+
+def test_a_replica_count_that_comes_with_a_version_is_followed(released: World) -> None:
+    released.release("v2.0.0", replicas=5)
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [5]
+    released.release("v3.0.0", replicas=2)
+    assert [w.replicas for w in released.observed.workloads if w.version == "v3.0.0"] == [2]
+    assert released.release("v2.0.0", replicas=5).phase is Phase.RETAINING, "back to a warm colour"
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [5]
+
+
+def test_a_new_colour_is_never_smaller_than_the_active_one_and_becomes_so_afterwards(released: World) -> None:
+    released.commit("v2.0.0", replicas=2)
+    released.daemon.poll()
+    released.daemon.settle()
+    assert [w.replicas for w in released.observed.workloads] == [3, 3]
+    released.run()
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [2]
+
+
+def test_a_revision_is_rejected_though_others_commit_all_the_time(released: World) -> None:
+    """In a repository of many apps, somebody commits something every minute."""
+    revision = released.commit("v2.0.0")
+    released.daemon.poll()
+    released.daemon.settle()
+    released.controllers.broken |= {w.revision for w in released.observed.workloads if w.commit == revision}
+    for number in range(3):
+        released.advance(25)
+        released.repository.commit({"version": b"v2.0.0", f"other{number}": b"x"})
+        made = released.run()
+    assert made.phase is Phase.REJECTED
+
+
+def test_what_git_changes_in_place_is_not_told_as_drift(released: World) -> None:
+    released.release("v1.0.0", service="{port: 8080}")
+    assert "object_updated" in released.told.names()
+    assert "drift_repaired" not in released.told.names()
+
+
+def test_a_service_that_lost_its_label_keeps_its_pods(released: World) -> None:
+    """Its memory is out of sight then, so that its Deployment looks like one that never was active."""
+    live = released.cluster.all("Service")[0]
+    labels = {k: v for k, v in live["metadata"]["labels"].items() if k != LABEL_MANAGED_BY}
+    released.cluster.put({**live, "metadata": {**live["metadata"], "labels": labels}}, "helm")
+    released.controllers.unready(released.observed.workloads[0].revision, 3)
+    released.commit("v2.0.0")
+    with pytest.raises(Blocked):
+        released.run()
+    assert released.versions() == ["v1.0.0"]
+
+
+def test_a_configuration_object_that_a_finalizer_holds_back_is_deleted_once(released: World) -> None:
+    released.release("v1.0.0", config="{A: b}")
+    live = released.cluster.all("ConfigMap")[0]
+    orphan = {**live["metadata"], "name": "old", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    orphan["labels"] = {**orphan["labels"], LABEL_REVISION: "gone"}
+    released.cluster.put({**live, "metadata": orphan}, "somebody")
+    assert not released.daemon.settle().actions
+
+
+def test_two_daemons_that_render_a_commit_differently_do_not_undo_each_other(released: World) -> None:
+    """The one that was there first stands back, and says so."""
+    other = FakeDaemon(released, replace(APP, values={**APP.values, "env": {"ANOTHER": "one"}}))
+    other.poll()
+    for _ in range(8):
+        other.turn()
+        released.controllers.everything()
+    moves = len(released.cluster.selector_writes)
+    assert moves == 2
+    with pytest.raises(Blocked, match="another daemon acts for this app"):
+        released.daemon.turn()
+    released.restart()
+    assert len(released.cluster.selector_writes) == moves
 
 
 def test_a_replica_count_is_applied_in_place(released: World) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler.core.model import App, Colour, Release, Slot, Strategy, Template
-from reconciler.core.render import _identified, identify, render
+from reconciler.core.render import ANNOTATION_RENDERING, _identified, identify, render
+from reconciler.core.revision import HASH_LENGTH
 from reconciler.core.template import draw, templates_in
 from reconciler.errors import Invalid
 from tests.fakes.rendering import APP, CONFIG, DEPLOYMENT, SERVICE, SLOT, changed, refusal, release
@@ -78,10 +80,28 @@ def test_colour_and_commit_in_the_pod_template_do_not_matter() -> None:
 
 def test_the_revision_of_a_release_never_changes() -> None:
     # Whoever changes how it is made starts a release of every app.
-    assert identify(APP, BASE) == "lbql9gqbpb"
+    assert identify(APP, BASE) == "g5p829d57z"
 
 
 # --- what is added ---
+
+
+def stamp_taken_off(manifest: Mapping[str, Any]) -> dict[str, str]:
+    annotations = dict(manifest["metadata"]["annotations"])
+    assert len(annotations.pop(ANNOTATION_RENDERING)) == HASH_LENGTH
+    return annotations
+
+
+def test_two_apps_of_one_template_never_share_a_revision() -> None:
+    """Their Services would select each other's pods."""
+    assert identify(APP, BASE) != identify(replace(APP, name="store"), BASE)
+
+
+def test_the_stamp_changes_with_the_object_but_not_with_the_selector_or_secrets() -> None:
+    before, after = render(APP, BASE, SLOT), render(APP, replace(BASE, version="v2"), SLOT)
+    assert before.selector != after.selector
+    assert before.service["metadata"]["annotations"] == after.service["metadata"]["annotations"]
+    assert before.workload["metadata"]["annotations"] != after.workload["metadata"]["annotations"]
 
 
 def test_objects_are_named_placed_and_labelled() -> None:
@@ -98,12 +118,14 @@ def test_objects_are_named_placed_and_labelled() -> None:
         assert each["metadata"]["name"] == f"shop-v1-{revision}"
         assert each["metadata"]["namespace"] == "web"
         assert each["metadata"]["labels"] == {**shared, **coloured}
-    assert workload["metadata"]["annotations"] == {
+    assert stamp_taken_off(workload) == {
         "bluegreen.reconciler/version": "v1",
         "bluegreen.reconciler/commit": "a" * 40,
     }
     assert workload["spec"]["template"]["metadata"]["labels"] == {"app": "shop", **coloured}
-    assert desired.service["metadata"] == {"name": "shop", "namespace": "web", "labels": shared}
+    assert stamp_taken_off(desired.service) == {}
+    named = {key: value for key, value in desired.service["metadata"].items() if key != "annotations"}
+    assert named == {"name": "shop", "namespace": "web", "labels": shared}
     assert desired.selector == {"app": "shop", "bluegreen.reconciler/revision": revision}
     assert (desired.commit, desired.version, desired.revision) == ("f" * 40, "v1", revision)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,14 @@ REVISIONS = st.text(ALPHABET, min_size=10, max_size=10)
 
 def test_the_hash_is_the_same_for_ever() -> None:
     # A changed algorithm would make a new revision of every app that runs.
-    assert short_hash({"version": "v1.0.0", "template": [1, None, "é"]}) == "dg6m4mjcq4"
+    assert short_hash({"version": "v1.0.0", "template": [1, None, "é"]}) == "wjgcx5ckvb"
+
+
+@given(st.integers())
+def test_a_hash_never_reads_as_a_number(value: int) -> None:
+    """Unquoted in a template, ten digits would be one."""
+    assert isinstance(yaml.safe_load(short_hash(value)), str)
+    assert short_hash(value)[0].isalpha()
 
 
 def test_the_order_of_keys_does_not_matter_and_that_of_lists_does() -> None:

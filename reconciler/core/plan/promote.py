@@ -25,6 +25,7 @@ from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.view import Plan, View, claim_of, is_doomed, ref_of, seen_differences
 
+
 def promote(view: View) -> Plan:
     """Brings the desired revision up, and cuts over to it once it is ready."""
     target = view.target
@@ -164,7 +165,9 @@ def _reject(view: View, target: Workload, claim: Claim) -> Plan:
         memory = replace(view.memory, rejection=rejection)
         action: Action = remember(view.service, memory, "rejected", reason, claim.since)
     else:
-        manifest = workload_manifest(view.desired, Size(target.replicas, target.noted_replicas), target.claim, rejection)
+        manifest = workload_manifest(
+            view.desired, Size(target.replicas, target.noted_replicas), target.claim, rejection
+        )
         found = seen_differences(view, manifest, target.live)
         action = Apply(manifest, Purpose.REJECT, ref_of("Deployment", target), found, rejection)
     return Plan(Phase.REJECTED, reason, (action,))

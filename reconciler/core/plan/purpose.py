@@ -21,4 +21,4 @@ def purpose_of(found: tuple[Difference, ...]) -> Purpose:
         return Purpose.SCALE
     if any(path.startswith(_CLAIM) for path in paths) and all(path.startswith(_NOTES + PREFIX) for path in paths):
         return Purpose.REUSE
-    return Purpose.NOTE if set(paths) == {_NOTES + GIT_REPLICAS} else Purpose.REPAIR
+    return Purpose.NOTE if set(paths) <= {_NOTES + GIT_REPLICAS} else Purpose.REPAIR

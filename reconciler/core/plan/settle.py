@@ -102,7 +102,7 @@ def _repairs(view: View) -> tuple[tuple[Apply, ...], str]:
         in_template = [str(each) for each in found if each.path.startswith(("spec.template", "spec.selector"))]
         if in_template:
             refused = f"Deployment {target.name} was edited by hand: {'; '.join(in_template)}"
-        elif found:
+        elif found or target.rejection:
             applies.append(Apply(manifest, purpose_of(found), ref_of("Deployment", target), found, reason=size.why))
     return tuple(applies), refused
 
