@@ -184,7 +184,7 @@ class _Told:
     def about(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         """Emits what is new in this plan. `now` in epoch seconds."""
         self._readiness(desired, observed, made, now)
-        self._health(desired, observed, made)
+        self._health(desired, observed, made, now)
         if made.phase is self.phase:
             return
         before = self.phase.value if self.phase else None
@@ -207,9 +207,9 @@ class _Told:
             began = target.claim.since if target.claim and target.claim.commit == desired.commit else now
             self._emit("revision_ready", desired, None, replicas=target.replicas, duration=round(now - began, 3))
 
-    def _health(self, desired: Desired, observed: Observed, made: Plan) -> None:
+    def _health(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         target = observed.workload(desired.revision)
-        found = trouble(target) if target and made.phase is Phase.PROGRESSING else ""
+        found = trouble(target, now) if target and made.phase is Phase.PROGRESSING else ""
         if found and found != self._trouble:
             self._emit("revision_unhealthy", desired, None, reason=found)
         self._trouble = found or self._trouble

@@ -21,7 +21,8 @@ from reconciler.core.action import (
 from reconciler.core.event import event
 from reconciler.core.memory import Active, read_claim
 from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.errors import Blocked
 from reconciler.ports import Clock, Cluster, Telemetry
 
 
@@ -48,6 +49,7 @@ class Executor:
             case Apply():
                 stored = await self.cluster.apply(action.manifest, APPLY_MANAGER, action.live)
                 if action.live and stored["metadata"]["resourceVersion"] == action.live.resource_version:
+                    _refuse_additions(action, stored)
                     name = f"{action.live.kind}/{action.live.name}"
                     return frozenset(f"{name} {each.identity}" for each in action.differences)
             case CreateService():
@@ -69,7 +71,7 @@ class Executor:
             case Apply():
                 self._applied(action, desired, about, noticed_at)
             case CreateService():
-                why = f"first release: commit {desired.commit[:12]} wants {desired.version}"
+                why = f"there was no Service, and commit {desired.commit[:12]} wants {desired.version}"
                 self._switched(desired, about, action.to, None, action.began, why)
             case Switch():
                 self._switched(desired, about, action.to, action.source, action.began, action.reason)
@@ -129,6 +131,21 @@ class Executor:
         at_rendered = replace(action.service, resource_version=stored["metadata"]["resourceVersion"])
         stored = await self.cluster.apply(action.kept, SWITCH_MANAGER, at_rendered)
         await self.cluster.drop_update_ownership(stored, SWITCH_MANAGER)
+
+
+def _refuse_additions(action: Apply, stored: Manifest) -> None:
+    """What a hand added to a pod template (a container, a variable) an apply does not take away. Traffic must not move
+    to pods that Git does not know of. What a webhook adds counts as ours, by its field manager."""
+    added = [each for each in action.differences if each.wanted is None and each.path.startswith("spec.template")]
+    others = other_managers(stored, "spec", "template")
+    if added and others:
+        kind, name = stored["kind"], stored["metadata"]["name"]
+        raise Blocked(
+            f"{', '.join(sorted(others))} added to its pod template what Git does not have: {added[0].path}",
+            where=f"{kind} {stored['metadata']['namespace']}/{name}",
+            untouched="Traffic stays where it is",
+            todo=f"Take that back, or delete the {kind}: it is not in service, and is made anew",
+        )
 
 
 def who(desired: Desired) -> dict[str, object]:

@@ -24,7 +24,8 @@ SWITCH_MANAGER = "reconciler-switch"
 @dataclass(frozen=True, slots=True)
 class Pod:
     """One pod. `ready_since` and `created` are seconds since the epoch; `trouble` is its own words, or '';
-    `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet."""
+    `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet. `waiting` names a container
+    that runs and is not ready ('' if none), `waiting_since` is when it was started."""
 
     name: str
     revision: str
@@ -34,13 +35,15 @@ class Pod:
     terminating: bool
     trouble: str
     unready: str = ""
+    waiting: str = ""
+    waiting_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One Deployment of ours with its pods. `replicas` is the wanted count, `noted_replicas` what Git asked for when it
-    was last applied ('' if unknown); `total`, `updated` and `available` are what the Deployment's status says at
-    `observed_generation`."""
+    was last applied ('' if unknown). `total`, `updated` and `available` are what the Deployment's status says at
+    `observed_generation`, `failure` why pods cannot be made ('' if they can)."""
 
     name: str
     uid: str
@@ -61,6 +64,7 @@ class Workload:
     claim: Claim | None
     rejection: Rejection | None
     noted_replicas: str
+    failure: str
     pods: tuple[Pod, ...]
     live: Manifest
 
@@ -182,14 +186,22 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         claim=read_claim(annotations),
         rejection=read_rejection(annotations),
         noted_replicas=annotations.get(GIT_REPLICAS, ""),
+        failure=_failure(status),
         pods=tuple(sorted((p for p in pods if p.revision == revision), key=lambda p: p.name)),
         live=live,
     )
 
 
+def _failure(status: Mapping[str, Any]) -> str:
+    """Why the controller cannot make pods: a quota, a policy, a missing account."""
+    conditions = (c for c in status.get("conditions") or [] if c.get("type") == "ReplicaFailure")
+    return next((str(c.get("message", ""))[:500] for c in conditions if c.get("status") == "True"), "")
+
+
 def _pod(live: Manifest) -> Pod:
     meta, status = _meta(live), live.get("status") or {}
     condition: Mapping[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Ready"), {})
+    waiting = _waiting_container(status)
     return Pod(
         name=meta["name"],
         revision=_labels(live).get(LABEL_REVISION, ""),
@@ -199,7 +211,15 @@ def _pod(live: Manifest) -> Pod:
         terminating=bool(meta.get("deletionTimestamp")),
         trouble=_trouble(status),
         unready=str(condition.get("message", ""))[:300],
+        waiting=str(waiting.get("name", "")),
+        waiting_since=timestamp(((waiting.get("state") or {}).get("running") or {}).get("startedAt")),
     )
+
+
+def _waiting_container(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first container that runs and is not ready: its readiness probe has not passed."""
+    running = (c for c in status.get("containerStatuses") or [] if "running" in (c.get("state") or {}))
+    return next((each for each in running if not each.get("ready")), {})
 
 
 def _trouble(status: Mapping[str, Any]) -> str:
@@ -270,6 +290,18 @@ def _ready_endpoints(slices: Iterable[Manifest], revisions: Mapping[str, str]) -
             name = (endpoint.get("targetRef") or {}).get("name") or ",".join(endpoint.get("addresses", []))
             ready[name] = revisions.get(name, "")
     return ready
+
+
+def other_managers(live: Manifest, *path: str) -> set[str]:
+    """The field managers other than ours that own anything at `path`."""
+    found = set()
+    for entry in _meta(live).get("managedFields") or []:
+        at: Any = entry.get("fieldsV1") or {}
+        for part in path:
+            at = at.get(f"f:{part}") or {}
+        if at and entry.get("manager") not in (APPLY_MANAGER, SWITCH_MANAGER):
+            found.add(str(entry.get("manager")))
+    return found
 
 
 def _needs_handover(managed_fields: Iterable[Mapping[str, Any]]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.commands import kubectl
 
 REVISION = "bluegreen.reconciler/revision"
 
@@ -70,6 +71,25 @@ def test_hand_deleted_deployments_come_back(scene: Scene) -> None:
     before = deployments[new]
     until(lambda: scene.deployments().get(new, before)["metadata"]["uid"] != before["metadata"]["uid"], "a new one")
     until(lambda: len(scene.cluster.endpoints(APP)) == 2, "two endpoints", 60)
+    moved(scene, 1)
+
+
+def test_hand_edited_preview_gets_no_traffic(scene: Scene) -> None:
+    """Somebody adds a variable to a colour that is not in service yet: pods that Git does not know of are not released."""
+    scene.first_release("v1.0.0")
+    commit = scene.release("v2.0.0", {"env": {"STARTUP_DELAY": "3s"}})
+    applied = scene.daemon.wait_for("revision_applied", commit=commit)
+    name = scene.deployments()[applied["revision"]]["metadata"]["name"]
+    edited = kubectl(scene, "set", "env", f"deployment/{name}", "DEBUG=1")
+    assert edited.status == 0, edited.err
+    blocked = scene.daemon.wait_for("app_blocked", commit=commit)
+    assert "env[DEBUG]" in blocked["reason"] and "kubectl" in blocked["reason"], blocked
+    scene.load.wait_for_count(1200)  # longer than its start takes
+    assert scene.selected() == "v1.0.0"
+    scene.cluster.delete("Deployment", name)
+    scene.settle(commit)
+    scene.load.wait_for("v2.0.0")
+    no_request_failed(scene.load)
     moved(scene, 1)
 
 

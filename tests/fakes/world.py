@@ -228,7 +228,7 @@ class FakeDaemon:
         self.world.cluster.pause_before = None
 
     def turn(self) -> Outcome | None:
-        """One cycle, or the rest of one, a failure passed over as the loop does. None: nothing to go by, or it failed."""
+        """One cycle, or the rest of one; a failure is passed over as the loop does. None: no tip yet, or it failed."""
         if self.tip is None:
             return None
         cycle, self._paused = self._paused or self.cycle.run(self.tip), None

@@ -97,7 +97,7 @@ def test_revert_to_a_warm_colour_is_one_patch_and_the_claim_follows(released: Wo
 
 
 def test_a_deletion_that_was_decided_before_a_rollback_fails(released: World) -> None:
-    """A daemon is stopped between its note that a colour is about to go and the deletion; Git goes back to that colour."""
+    """A daemon is stopped between its note that a colour is about to go, and the deletion; Git goes back to it."""
     late, gone = _stopped_before_a_deletion(released)
     released.cluster.writes.clear()
     released.commit("v1.0.0")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Action, Apply, CreateService, Purpose, RequireFree, Switch
-from reconciler.core.health import explain, is_ready
+from reconciler.core.health import explain, is_ready, trouble_from
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
@@ -54,7 +54,9 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
     reason = explain(view.target) if view.target else absent
     writes = (*leftovers, *applies)
-    return Plan(phase, reason, (*preconditions(view, writes), *writes), min(filter(None, (ahead, due)), default=None))
+    told = trouble_from(view.target, view.now) if view.target else None
+    wake_at = min(filter(None, (ahead, due, told)), default=None)
+    return Plan(phase, reason, (*preconditions(view, writes), *writes), wake_at)
 
 
 def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[RequireFree, ...]:

@@ -87,8 +87,8 @@ def _confirm(view: View, service: ActiveService, repairs: tuple[Apply, ...], las
 
 
 def _repairs(view: View) -> tuple[tuple[Apply, ...], str]:
-    """Puts owned fields of the colour's objects back. Returns what to apply, and why a drift of the pod template is left
-    alone ('' if none)."""
+    """Puts owned fields of the colour's objects back. Returns what to apply, and why a drift of the pod template is
+    left alone ('' if none)."""
     applies = [*apply_configs(view)]
     refused = ""
     target = view.target
