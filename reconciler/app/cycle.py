@@ -76,6 +76,10 @@ class Cycle:
         self._executor = Executor(self.cluster, self.telemetry, self.clock)
         self.told = _Told(self.telemetry)
 
+    def inherit(self, former: Cycle) -> None:
+        """Takes over what a former cycle of this app has seen: an old switch is not news after a reload."""
+        self._seen = former._seen
+
     async def synced(self) -> None:
         """Returns once it is known for sure what the cluster holds of the app."""
         await self.cluster.synced(self.app.namespace)
@@ -95,7 +99,8 @@ class Cycle:
         """Sees and plans, and changes nothing. Raises what Git and the cluster raise."""
         desired, observed = await self._eyes.see(tip.commit)
         observed = with_equivalent(observed, self._equivalent)
-        return desired, observed, plan(desired, observed, self.clock.now())
+        standing = await self._eyes.see_standing(desired, observed)
+        return desired, observed, plan(desired, observed, self.clock.now(), standing)
 
     async def preconditions(self, made: Plan) -> None:
         """Raises what a plan would fail at before its first write; changes nothing."""

@@ -11,7 +11,16 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.core.memory import Claim, Memory, Rejection, read_claim, read_memory, read_rejection
-from reconciler.core.model import LABEL_COLOUR, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY, PREFIX, Colour, Manifest
+from reconciler.core.model import (
+    ANNOTATION_RENDERING,
+    LABEL_COLOUR,
+    LABEL_MANAGED_BY,
+    LABEL_REVISION,
+    MANAGED_BY,
+    PREFIX,
+    Colour,
+    Manifest,
+)
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
@@ -23,7 +32,7 @@ SWITCH_MANAGER = "reconciler-switch"
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod. `ready_since` and `created` are seconds since the epoch; `trouble` is its own words, or '';
+    """One pod. `ready_since` is in seconds since the epoch; `trouble` is its own words, or '';
     `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet. `waiting` names a container
     that runs and is not ready ('' if none), `waiting_since` is when it was started."""
 
@@ -31,7 +40,6 @@ class Pod:
     revision: str
     ready: bool
     ready_since: float
-    created: float
     terminating: bool
     trouble: str
     unready: str = ""
@@ -43,7 +51,8 @@ class Pod:
 class Workload:
     """One Deployment of ours with its pods. `replicas` is the wanted count, `noted_replicas` what Git asked for when it
     was last applied ('' if unknown). `total`, `updated` and `available` are what the Deployment's status says at
-    `observed_generation`, `failure` why pods cannot be made ('' if they can)."""
+    `observed_generation`, `failure` why pods cannot be made ('' if they can); `completed`, whether all of its
+    pods were available at once before, whatever became of them since."""
 
     name: str
     uid: str
@@ -60,6 +69,7 @@ class Workload:
     total: int
     updated: int
     available: int
+    completed: bool
     pod_labels: Mapping[str, str]
     claim: Claim | None
     rejection: Rejection | None
@@ -107,6 +117,9 @@ class Observed:
 
     `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be none to the API server.
     `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if it never was away.
+    `serving`: revisions with ready endpoints in any Service of the app, also in one that is no longer the active one;
+    `running`: revisions that have pods, of whatever Deployment. `strays`: names of Services of ours other than the
+    active one.
     """
 
     service: ActiveService | None
@@ -114,6 +127,9 @@ class Observed:
     configs: tuple[Config, ...] = ()
     equivalent: frozenset[str] = frozenset()
     recovered_at: float | None = None
+    serving: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+    strays: tuple[str, ...] = ()
 
     def workload(self, revision: str) -> Workload | None:
         """The Deployment of `revision`, if there is one."""
@@ -130,13 +146,17 @@ def observe(objects: Iterable[Manifest], active_service: str) -> Observed:
         by_kind.setdefault(str(each.get("kind")), []).append(each)
     pods = [_pod(each) for each in by_kind.get("Pod", [])]
     services = [each for each in by_kind.get("Service", []) if each["metadata"]["name"] == active_service]
-    slices = [each for each in by_kind.get("EndpointSlice", []) if _service_of(each) == active_service]
+    all_slices = by_kind.get("EndpointSlice", [])
+    slices = [each for each in all_slices if _service_of(each) == active_service]
     configs = [*by_kind.get("ConfigMap", []), *by_kind.get("Secret", [])]
     workloads = sorted((_workload(each, pods) for each in by_kind.get("Deployment", [])), key=lambda w: w.name)
     return Observed(
         service=_service(services[0], slices, pods) if services else None,
         workloads=tuple(workloads),
         configs=tuple(sorted((_config(each) for each in configs), key=lambda c: (c.kind, c.name))),
+        serving=frozenset(_ready_endpoints(all_slices, {p.name: p.revision for p in pods}).values()) - {""},
+        running=frozenset(each.revision for each in pods) - {""},
+        strays=tuple(sorted(n for s in by_kind.get("Service", []) if (n := s["metadata"]["name"]) != active_service)),
     )
 
 
@@ -146,9 +166,13 @@ def timestamp(text: str | None) -> float:
 
 
 def _is_ours(live: Manifest) -> bool:
-    """`own-things-only`: our label alone makes nothing ours. Pods and EndpointSlices are others', and only read."""
-    made_by_others = live.get("kind") in ("Pod", "EndpointSlice")
-    return made_by_others or _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY
+    """`own-things-only`: our label alone makes nothing ours, nor does a copy of ours with another name. Pods and
+    EndpointSlices are others', and only read."""
+    if live.get("kind") in ("Pod", "EndpointSlice"):
+        return True
+    meta = _meta(live)
+    made_as = (meta.get("annotations") or {}).get(ANNOTATION_RENDERING, "").rpartition("@")[0]
+    return _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY and made_as in ("", meta["name"])
 
 
 def _meta(live: Manifest) -> Mapping[str, Any]:
@@ -182,6 +206,7 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         total=int(status.get("replicas", 0)),
         updated=int(status.get("updatedReplicas", 0)),
         available=int(status.get("availableReplicas", 0)),
+        completed=_completed(status),
         pod_labels=pod_labels,
         claim=read_claim(annotations),
         rejection=read_rejection(annotations),
@@ -190,6 +215,12 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         pods=tuple(sorted((p for p in pods if p.revision == revision), key=lambda p: p.name)),
         live=live,
     )
+
+
+def _completed(status: Mapping[str, Any]) -> bool:
+    """The Deployment controller's own word for it, which it does not take back (Deployment status, `Progressing`)."""
+    conditions = (c for c in status.get("conditions") or [] if c.get("type") == "Progressing")
+    return any(c.get("status") == "True" and c.get("reason") == "NewReplicaSetAvailable" for c in conditions)
 
 
 def _failure(status: Mapping[str, Any]) -> str:
@@ -207,7 +238,6 @@ def _pod(live: Manifest) -> Pod:
         revision=_labels(live).get(LABEL_REVISION, ""),
         ready=condition.get("status") == "True",
         ready_since=timestamp(condition.get("lastTransitionTime")),
-        created=timestamp(meta.get("creationTimestamp")),
         terminating=bool(meta.get("deletionTimestamp")),
         trouble=_trouble(status),
         unready=str(condition.get("message", ""))[:300],

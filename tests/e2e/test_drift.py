@@ -75,7 +75,7 @@ def test_hand_deleted_deployments_come_back(scene: Scene) -> None:
 
 
 def test_hand_edited_preview_gets_no_traffic(scene: Scene) -> None:
-    """Somebody adds a variable to a colour that is not in service yet: pods that Git does not know of are not released."""
+    """Somebody adds a variable to a colour that is not in service yet: pods that Git does not know get no traffic."""
     scene.first_release("v1.0.0")
     commit = scene.release("v2.0.0", {"env": {"STARTUP_DELAY": "3s"}})
     applied = scene.daemon.wait_for("revision_applied", commit=commit)

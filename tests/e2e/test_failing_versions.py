@@ -62,7 +62,7 @@ def test_quota_that_is_too_small_is_named(scene: Scene) -> None:
     commit = scene.release("v2.0.0")
     told = scene.daemon.wait_for("revision_unhealthy", commit=commit)
     assert "exceeded quota: small" in told["reason"], told
-    scene.settle(scene.repository.revert())
+    scene.daemon.wait_for("overtaken", commit=scene.repository.revert())
     no_request_failed(scene.load)
     moved(scene, 0)
 

@@ -10,11 +10,11 @@ from reconciler.core.health import PATIENCE, explain, is_ready, trouble, trouble
 from reconciler.core.model import Colour
 from reconciler.core.observed import Pod, Workload
 
-POD = Pod("pod", "r", ready=True, ready_since=900.0, created=800.0, terminating=False, trouble="")
+POD = Pod("pod", "r", ready=True, ready_since=900.0, terminating=False, trouble="")
 READY = Workload(
     name="app-r", uid="u", resource_version="1", revision="r", version="v1", colour=Colour.BLUE, commit="c",
     created=800.0, deleting=False, replicas=2, generation=1, observed_generation=1, total=2, updated=2, available=2,
-    pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="", pods=(POD, replace(POD, name="pod2")), live={},
+    completed=True, pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="", pods=(POD, replace(POD, name="pod2")), live={},
 )  # fmt: skip
 
 
@@ -32,7 +32,6 @@ def test_ready_when_pods_and_status_say_so() -> None:
         ("not all made", replace(READY, updated=1, total=1)),
         ("one unready", replace(READY, pods=(POD, replace(POD, name="b", ready=False)))),
         ("one terminating", replace(READY, pods=(POD, replace(POD, name="b", terminating=True)))),
-        ("one of an earlier Deployment", replace(READY, pods=(POD, replace(POD, name="b", created=700.0)))),
         ("Kubernetes' controllers do not know all of the pods yet", replace(READY, available=1)),
     ],
 )
