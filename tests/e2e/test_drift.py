@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.core.observed import SWITCH_MANAGER
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
@@ -31,6 +32,7 @@ def test_hand_moved_selector_is_put_back(scene: Scene) -> None:
     scene.daemon.wait_for("switch_confirmed", since=since)
     no_request_failed(scene.load)
     assert scene.audit.moves(APP) == [(old, new), (new, old), (old, new)]
+    assert scene.audit.movers(APP) == [SWITCH_MANAGER, "kubectl-edit", SWITCH_MANAGER]
 
 
 def test_hand_edited_service_is_put_right(scene: Scene) -> None:
@@ -129,4 +131,4 @@ def test_foreign_deployment_is_left_alone(scene: Scene) -> None:
     live = scene.cluster.get("Deployment", "somebody-elses")
     assert live is not None and live["spec"] == made["spec"]
     no_request_failed(scene.load)
-    assert scene.audit.deleted("deployments") != ["somebody-elses"]
+    assert "somebody-elses" not in scene.audit.deleted("deployments")
