@@ -161,7 +161,7 @@ def failures(sights: Iterable[Sight], console: Console) -> None:
 
 def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
     """One error: what and where, what was left untouched, what to do."""
-    where = " ".join(part for part in (about, f"[{error.where}]" if about and error.where else error.where) if part)
+    where = f"{about} [{error.where}]" if about and error.where not in ("", about) else about or error.where
     head = Text.assemble(("error ", "bold red"), (f"{where}: " if where else "", "bold"), error.what)
     console.print(head, soft_wrap=True)
     for line in (error.untouched, error.todo):

@@ -162,7 +162,7 @@ EVENTS: Mapping[str, Spec] = {
     "cluster_unreachable": Spec(
         "A watch ended or was refused. Nothing is done in that namespace until what it holds is known again.",
         ("kind", "namespace", "retry_in", *_WHY),
-        Level.WARNING,
+        Level.ERROR,
     ),
     "cluster_reachable": Spec("Every watch of that namespace is up to date again.", ("namespace", "duration")),
     "bug": Spec(

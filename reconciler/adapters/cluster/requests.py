@@ -16,6 +16,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.config import kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
+from reconciler.adapters.cluster.kinds import place_of
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError, Transient
 
 _LIMIT = aiohttp.ClientTimeout(total=10)
@@ -30,7 +31,9 @@ _KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPC
 _UNKNOWN_FIELD = "failed to create typed patch object"
 """How server-side apply refuses a field that the schema does not have: with a 500, though no retry can help."""
 
-_AS_IT_WAS = "This object was left as it was, and traffic goes on"
+_NOTHING_READ = "Nothing was changed"
+_NOTHING_WRITTEN = "This step changed nothing, and traffic goes on"
+_GOES_ON = "Traffic goes on as it was"
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> client.ApiClient:
@@ -114,9 +117,10 @@ async def send(
             text = await response.text()
             gone = method == "DELETE" and response.status == 404
             if response.status >= 400 and not gone:
-                raise _translated(response, method, path, text)
+                untouched = _NOTHING_READ if method == "GET" or "dryRun" in (query or {}) else _NOTHING_WRITTEN
+                raise translated(response, text, place_of(path), untouched)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise _unreachable(error, method, path) from error
+        raise _unreachable(error, place_of(path)) from error
     answer: dict[str, Any] = json.loads(text)
     return answer
 
@@ -145,32 +149,31 @@ async def open_response(
     return response
 
 
-def _unreachable(error: Exception, method: str, path: str) -> Transient:
+def _unreachable(error: Exception, where: str) -> Transient:
     return Transient(
         f"the API server does not answer ({type(error).__name__}: {error})",
-        where=f"{method} {path}",
-        untouched="Traffic goes on as it was",
-        todo="It is tried again",
+        where=where,
+        untouched=_GOES_ON,
+        todo="Check that it runs, and that the kubeconfig has its address",
     )
 
 
-def _translated(response: aiohttp.ClientResponse, method: str, path: str, text: str) -> ReconcilerError:
-    """The API server's Status as one of our errors (Kubernetes API conventions, "Response Status Kind")."""
-    status = _status(text)
-    message = str(status.get("message") or text[:500])
-    code, where = response.status, f"{method} {path}"
+def translated(response: aiohttp.ClientResponse, text: str, where: str, untouched: str) -> ReconcilerError:
+    """The API server's Status in `text` as one of our errors (Kubernetes API conventions, "Response Status Kind")."""
+    message = str(_status(text).get("message") or text[:500])
+    code = response.status
     if code in (409, 410):
         return Conflict(message, where=where)
     if code in (401, 403):
-        return Blocked(message, where=where, untouched=_AS_IT_WAS, todo=_permission_advice(code))
+        return Blocked(message, where=where, untouched=untouched, todo=_permission_advice(code, message))
     if code == 404:
         todo = "Create the namespace, or correct the app's namespace in the configuration"
-        return Blocked(message, where=where, untouched=_AS_IT_WAS, todo=todo)
+        return Blocked(message, where=where, untouched=untouched, todo=todo)
     if code in (400, 405, 406, 413, 415, 422) or (code == 500 and _UNKNOWN_FIELD in message):
-        return Invalid(message, where=where, untouched=_AS_IT_WAS, todo="Correct the templates or values")
+        return Invalid(message, where=where, untouched=untouched, todo="Correct the templates or values")
     after = response.headers.get("Retry-After", "")
     wait = float(after) if after.isdigit() else None
-    return Transient(message, where=where, untouched=_AS_IT_WAS, retry_after=wait)
+    return Transient(message, where=where, untouched=untouched, retry_after=wait)
 
 
 def _status(text: str) -> Mapping[str, Any]:
@@ -181,7 +184,16 @@ def _status(text: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _permission_advice(code: int) -> str:
+def _permission_advice(code: int, message: str) -> str:
+    """A 403 has many reasons, known by their words alone."""
     if code == 401:
         return "Renew the credentials in the kubeconfig or of the ServiceAccount"
-    return "As the message says: allow it in the Role of the account, correct the namespace, or raise the quota"
+    return next((advice for words, advice in _FORBIDDEN.items() if words in message), "Do as the message says")
+
+
+_FORBIDDEN: Mapping[str, str] = {
+    "exceeded quota": "Raise the quota, or ask for fewer pods: blue/green needs room for both colours",
+    "failed quota": "Say in the templates or values what the quota asks for",
+    "being terminated": "Wait until the namespace is gone and create it again, or correct the app's namespace",
+    " cannot ": "Allow it in the Role of the account: README.md has the whole Role, under Permissions",
+}
