@@ -9,9 +9,11 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 from kubernetes.aio import client, config
 from kubernetes.aio.config import kube_config
 from kubernetes.aio.config.config_exception import ConfigException
@@ -31,6 +33,9 @@ _KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPC
 _UNKNOWN_FIELD = "failed to create typed patch object"
 """How server-side apply refuses a field that the schema does not have: with a 500, though no retry can help."""
 
+_UNUSABLE = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError)
+"""What the client raises for a kubeconfig that is not one, or whose certificates are none."""
+
 _NOTHING_READ = "Nothing was changed"
 _NOTHING_WRITTEN = "This step changed nothing, and traffic goes on"
 _GOES_ON = "Traffic goes on as it was"
@@ -40,11 +45,10 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     """A client by `kubeconfig` (a path; default: $KUBECONFIG or ~/.kube/config) and `context`, or inside a pod by its
     ServiceAccount. Raises `Invalid` when neither is usable."""
     settings = client.Configuration()
-    _require_file(kubeconfig)
     try:
         await _load(settings, kubeconfig, context)
         api = client.ApiClient(settings)
-    except (ConfigException, OSError, ValueError, TypeError) as error:
+    except _UNUSABLE as error:
         raise Invalid(
             f"no usable credentials for a cluster: {error}",
             where=kubeconfig or "kubeconfig",
@@ -60,11 +64,19 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     return api
 
 
-def _require_file(kubeconfig: str | None) -> None:
-    """The client's own words for a missing file would be that it has no current-context."""
-    if kubeconfig is not None and not os.path.exists(kubeconfig):
-        advice = "Name a kubeconfig with --kubeconfig or KUBECONFIG"
-        raise Invalid("there is no such file", where=kubeconfig, todo=advice)
+def _require_usable(paths: str, context: str | None) -> None:
+    """What the client would say of a missing file or context names neither. `paths` may be several, as in $KUBECONFIG;
+    the last current-context counts, as it does for the client."""
+    files = [each for path in paths.split(os.pathsep) if path and (each := Path(path).expanduser()).exists()]
+    if not files:
+        raise Invalid("there is no kubeconfig here", where=paths, todo="Name one with --kubeconfig or KUBECONFIG")
+    contents = [yaml.safe_load(each.read_text(encoding="utf-8")) for each in files]
+    known = [each["name"] for content in contents for each in content.get("contexts") or []]
+    wanted = context or next((each["current-context"] for each in contents[::-1] if each.get("current-context")), None)
+    if wanted not in known:
+        missing = f"there is no context `{wanted}`" if wanted else "it has no current-context"
+        what = f"{missing}; there {'are' if len(known) > 1 else 'is'} {', '.join(known) or 'none'}"
+        raise Invalid(what, where=paths, todo="Name one with --context")
 
 
 def _remove_copies() -> None:
@@ -76,14 +88,17 @@ def _remove_copies() -> None:
 
 async def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> None:
     """As kubectl does: what was named, else $KUBECONFIG, else the pod's own account, else ~/.kube/config."""
-    if kubeconfig is None and context is None and "KUBECONFIG" not in os.environ:
+    named = kubeconfig or os.environ.get("KUBECONFIG")
+    if not named and context is None:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
             return
         except ConfigException:
             pass  # not in a pod: the user's own kubeconfig then
+    paths = named or "~/.kube/config"
+    _require_usable(paths, context)
     await config.load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=kubeconfig, context=context, client_configuration=settings
+        config_file=paths, context=context, client_configuration=settings
     )
 
 
