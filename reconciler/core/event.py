@@ -165,6 +165,11 @@ EVENTS: Mapping[str, Spec] = {
         Level.ERROR,
     ),
     "cluster_reachable": Spec("Every watch of that namespace is up to date again.", ("namespace", "duration")),
+    "events_refused": Spec(
+        "Kubernetes Events may not be written in that namespace; told once. Everything else goes on.",
+        ("namespace", *_WHY),
+        Level.WARNING,
+    ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",
         ("task", "retry_in", "reason"),
