@@ -162,8 +162,10 @@ def failures(sights: Iterable[Sight], console: Console) -> None:
 def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
     """One error: what and where, what was left untouched, what to do."""
     where = f"{about} [{error.where}]" if about and error.where not in ("", about) else about or error.where
-    head = Text.assemble(("error ", "bold red"), (f"{where}: " if where else "", "bold"), error.what)
-    console.print(head, soft_wrap=True)
+    # An error without a place of its own has several, one a line.
+    faults = [f"{where}: {error.what}"] if where else error.what.split("\n")
+    for fault in faults:
+        console.print(Text.assemble(("error ", "bold red"), fault), soft_wrap=True)
     for line in (error.untouched, error.todo):
         if line:
             console.print(Text(f"      {line}"), soft_wrap=True)

@@ -136,8 +136,8 @@ def _readable(error: Invalid, app: App, release: Release) -> Invalid:
     """Without placeholders; and the built-in templates are not where their user can mend anything."""
     what, todo = (_PLACEHOLDER.sub("<revision>", text) for text in (error.what, error.todo))
     if app.templates is None and error.where.startswith("manifests/"):
-        place = release.place_of()
-        source = f"The built-in templates have it from `values`{f' ({place})' if place else ''}"
+        places = ", ".join(each.at() for each in release.written if each.holds())
+        source = f"The built-in templates have it from `values`{f' ({places})' if places else ''}"
         todo = f"{todo}. {source}" if todo else source
     return Invalid(what, where=error.where, untouched=error.untouched, todo=todo)
 

@@ -36,6 +36,9 @@ _UNKNOWN_FIELD = "failed to create typed patch object"
 _UNUSABLE = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError)
 """What the client raises for a kubeconfig that is not one, or whose certificates are none."""
 
+_DEFAULT = "~/.kube/config"
+_NAME_ONE = "Name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster with a ServiceAccount"
+
 _NOTHING_READ = "Nothing was changed"
 _NOTHING_WRITTEN = "This step changed nothing, and traffic goes on"
 _GOES_ON = "Traffic goes on as it was"
@@ -50,9 +53,9 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
         api = client.ApiClient(settings)
     except _UNUSABLE as error:
         raise Invalid(
-            f"no usable credentials for a cluster: {error}",
-            where=kubeconfig or "kubeconfig",
-            todo="Name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster with a ServiceAccount",
+            f"no usable credentials for a cluster: {' '.join(str(error).split())}",
+            where=kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT,
+            todo=_NAME_ONE,
         ) from error
     finally:
         _remove_copies()
@@ -69,14 +72,16 @@ def _require_usable(paths: str, context: str | None) -> None:
     the last current-context counts, as it does for the client."""
     files = [each for path in paths.split(os.pathsep) if path and (each := Path(path).expanduser()).exists()]
     if not files:
-        raise Invalid("there is no kubeconfig here", where=paths, todo="Name one with --kubeconfig or KUBECONFIG")
+        raise Invalid("there is no kubeconfig here", where=paths, todo=_NAME_ONE)
     contents = [yaml.safe_load(each.read_text(encoding="utf-8")) for each in files]
+    if not all(isinstance(each, dict) for each in contents):
+        raise Invalid("this is no kubeconfig", where=paths, todo=_NAME_ONE)
     known = [each["name"] for content in contents for each in content.get("contexts") or []]
     wanted = context or next((each["current-context"] for each in contents[::-1] if each.get("current-context")), None)
     if wanted not in known:
         missing = f"there is no context `{wanted}`" if wanted else "it has no current-context"
-        what = f"{missing}; there {'are' if len(known) > 1 else 'is'} {', '.join(known) or 'none'}"
-        raise Invalid(what, where=paths, todo="Name one with --context")
+        what = f"{missing}. Its contexts: {', '.join(known) or 'none'}"
+        raise Invalid(what, where=paths, todo="Name one of them with --context" if known else _NAME_ONE)
 
 
 def _remove_copies() -> None:
@@ -95,7 +100,7 @@ async def _load(settings: client.Configuration, kubeconfig: str | None, context:
             return
         except ConfigException:
             pass  # not in a pod: the user's own kubeconfig then
-    paths = named or "~/.kube/config"
+    paths = named or _DEFAULT
     _require_usable(paths, context)
     await config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=paths, context=context, client_configuration=settings
