@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 cli = typer.Typer(
     name="reconciler",
-    help="Blue/green releases on Kubernetes, driven by Git: commit a version to release, `git revert` to roll back.",
     epilog="Exit status: 0 fine, 1 failed, 2 wrong usage, 3 something invalid in Git or in the configuration.",
     no_args_is_help=True,
     add_completion=False,
@@ -47,7 +46,24 @@ Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.  [
 Apps = Annotated[list[str] | None, typer.Argument(help="Names of apps.  [default: all]", show_default=False)]
 
 _PIPE_WIDTH = 200
-DEFAULT_CONFIG = Path("config/reconciler.yaml")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"reconciler {__version__}")
+        raise typer.Exit
+
+
+DEFAULT_CONFIG = Path("reconciler.yaml")
+
+
+@cli.callback()
+def options_of_no_command(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Prints the version.")
+    ] = False,
+) -> None:
+    """Blue/green releases on Kubernetes, driven by Git: commit a version to release, `git revert` to roll back."""
 
 
 @cli.command()
@@ -74,7 +90,7 @@ def once(
 
     async def work() -> list[Sight]:
         async with workbench(options) as bench:
-            return await bench.settle(_known(bench.apps, apps))
+            return await bench.settle(_known(bench.apps, apps, options.config))
 
     sights = _finish(work())
     report.failures(sights, _errors())
@@ -132,7 +148,7 @@ def validate(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataD
 @cli.command()
 def version() -> None:
     """Prints the version."""
-    typer.echo(f"reconciler {__version__}")
+    _print_version(True)
 
 
 def main() -> None:
@@ -143,7 +159,7 @@ def main() -> None:
 def _looked(apps: list[str] | None, options: Options) -> list[Sight]:
     async def work() -> list[Sight]:
         async with workbench(options) as bench:
-            return await bench.look(_known(bench.apps, apps))
+            return await bench.look(_known(bench.apps, apps, options.config))
 
     return _finish(work())
 
@@ -151,7 +167,7 @@ def _looked(apps: list[str] | None, options: Options) -> list[Sight]:
 def _rendered(apps: list[str] | None, options: Options) -> list[Sight]:
     async def work() -> list[Sight]:
         async with workbench(options, with_cluster=False) as bench:
-            return await bench.render(_known(bench.apps, apps))
+            return await bench.render(_known(bench.apps, apps, options.config))
 
     return _finish(work())
 
@@ -161,11 +177,11 @@ def _options(config: Path, data_dir: Path | None, kubeconfig: str | None = None,
     return Options(config, data_dir or cache / "reconciler", kubeconfig, context)
 
 
-def _known(find: Any, names: list[str] | None) -> list[str]:
+def _known(find: Any, names: list[str] | None, config: Path) -> list[str]:
     try:
         find(names or [])
     except KeyError as error:
-        raise typer.BadParameter(f"no app {error} in the configuration", param_hint="APPS") from None
+        raise typer.BadParameter(f"no app {error} in {config}", param_hint="APPS") from None
     return names or []
 
 

@@ -62,6 +62,10 @@ class Cluster(Protocol):
         """
         ...
 
+    async def check(self, manifest: Manifest, manager: str, live: Ref | None) -> None:
+        """Raises what `apply` would, by a dry run: the API server validates, admits and forgets. Changes nothing."""
+        ...
+
     async def require_free(self, manifest: Manifest) -> None:
         """Raises `Blocked` when an object of this name exists that is not ours. Changes nothing."""
         ...

@@ -71,17 +71,19 @@ def statuses(sights: Iterable[Sight], console: Console) -> None:
     for sight in sights:
         app = _standing(sight)
         for cells in _revisions(sight) or [("-", "-", "-", "-", "-", "-", _reason(sight))]:
-            table.add_row(*app, *cells)
-            app = ("", Text(""), "")
+            # As `Text`, or Rich would read markup in what Git, the API server and containers say.
+            table.add_row(*app, *map(Text, cells))
+            app = (Text(), Text(), Text())
     console.print(table)
 
 
-def _standing(sight: Sight) -> tuple[str, Text, str]:
+def _standing(sight: Sight) -> tuple[Text, Text, Text]:
     """App, phase, and what Git wants."""
+    name = Text(sight.app.name)
     if sight.plan is None or sight.desired is None:
-        return sight.app.name, Text("unknown", style="red"), "?"
+        return name, Text("unknown", style="red"), Text("?")
     style = _STYLES.get(sight.plan.phase, "cyan")
-    return sight.app.name, Text(sight.plan.phase.value, style=style), sight.desired.version
+    return name, Text(sight.plan.phase.value, style=style), Text(sight.desired.version)
 
 
 def _reason(sight: Sight) -> str:
@@ -159,9 +161,11 @@ def failures(sights: Iterable[Sight], console: Console) -> None:
 
 def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
     """One error: what and where, what was left untouched, what to do."""
-    where = " ".join(part for part in (about, f"[{error.where}]" if about and error.where else error.where) if part)
-    head = Text.assemble(("error ", "bold red"), (f"{where}: " if where else "", "bold"), error.what)
-    console.print(head, soft_wrap=True)
+    where = f"{about} [{error.where}]" if about and error.where not in ("", about) else about or error.where
+    # An error without a place of its own has several, one a line.
+    faults = [f"{where}: {error.what}"] if where else error.what.split("\n")
+    for fault in faults:
+        console.print(Text.assemble(("error ", "bold red"), fault), soft_wrap=True)
     for line in (error.untouched, error.todo):
         if line:
             console.print(Text(f"      {line}"), soft_wrap=True)

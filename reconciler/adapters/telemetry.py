@@ -15,8 +15,9 @@ from typing import Any, TextIO
 import structlog
 
 from reconciler.core.event import Event
+from reconciler.core.event import event as event_of
 from reconciler.core.model import Manifest
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Blocked, ReconcilerError
 
 _QUEUE_LIMIT = 1000
 _FLUSH_SECONDS = 0.3
@@ -30,7 +31,7 @@ def make_logger(stream: TextIO) -> structlog.typing.FilteringBoundLogger:
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     ordered: list[structlog.typing.Processor] = [structlog.processors.add_log_level, stamp]
     last: list[structlog.typing.Processor] = (
-        [_short_times, structlog.dev.ConsoleRenderer(pad_event_to=18)]
+        [_short_times, structlog.dev.ConsoleRenderer(pad_event_to=18, sort_keys=False)]
         if terminal
         else [_in_order, structlog.processors.JSONRenderer()]
     )
@@ -50,12 +51,13 @@ def _in_order(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping
 
 
 def _short_times(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """On a terminal: the time of day, short commits, and nothing that is empty."""
+    """On a terminal: what a person reads first, the time of day, short commits, and nothing that is empty."""
     line["timestamp"] = str(line["timestamp"])[11:23]
     for key in ("commit", "from_commit"):
         if line.get(key):
             line[key] = str(line[key])[:12]
-    return {key: value for key, value in line.items() if value not in (None, "")}
+    first = {key: line[key] for key in ("app", "version", "reason") if key in line}
+    return {key: value for key, value in {**first, **line}.items() if value not in (None, "")}
 
 
 class EventLog:
@@ -65,6 +67,7 @@ class EventLog:
         self._now = now
         self._post = post
         self._logger = make_logger(stream or sys.stdout)
+        self._refused: set[str] = set()
         self._queue: asyncio.Queue[tuple[Manifest, Event, float]] = asyncio.Queue(_QUEUE_LIMIT)
 
     def emit(self, event: Event, about: Manifest | None = None) -> None:
@@ -76,13 +79,24 @@ class EventLog:
                 self._queue.put_nowait((about, event, self._now()))
 
     async def run(self) -> None:
-        """Writes queued events to the cluster, for ever; what the cluster refuses is let go."""
+        """Writes queued events to the cluster, for ever; what the cluster refuses is let go, and told once."""
         assert self._post is not None
         while True:
             about, event, at = await self._queue.get()
-            with suppress(ReconcilerError):
+            try:
                 await self._post(about, event, at)
+            except Blocked as error:
+                self._tell_refused(about["metadata"]["namespace"], error)
+            except ReconcilerError:
+                pass  # an Event is not worth a second try
             self._queue.task_done()
+
+    def _tell_refused(self, namespace: str, error: Blocked) -> None:
+        """Once a namespace: else nobody would know why `kubectl describe` is silent."""
+        if namespace not in self._refused:
+            self._refused.add(namespace)
+            told = {"reason": error.located, "untouched": "Releases go on", "todo": error.todo}
+            self.emit(event_of("events_refused", namespace=namespace, **told))
 
     async def flush(self) -> None:
         """Waits a moment for the queue to empty."""

@@ -22,7 +22,8 @@ async def read_release(app: App, repository: Repository, commit: str) -> Release
     path = _join(app.path, app.version_file)
     wanted = parse_version_file(await repository.read(commit, path), path)
     templates = await _read_templates(app, repository, commit)
-    return Release(commit, wanted.version, merge_values(app.values, wanted.values), templates)
+    written = tuple(each for each in (wanted.written, app.written) if each)
+    return Release(commit, wanted.version, merge_values(app.values, wanted.values), templates, written)
 
 
 async def _read_templates(app: App, repository: Repository, commit: str) -> tuple[Template, ...]:

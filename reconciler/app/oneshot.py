@@ -12,12 +12,15 @@ from reconciler.app.cycle import Cycle, Tip
 from reconciler.app.loop import AppLoop
 from reconciler.app.observe import read_release
 from reconciler.app.settings import Settings, SourceSettings
-from reconciler.core.model import App, Colour, Desired, Slot
-from reconciler.core.observed import Observed
+from reconciler.core.action import Apply, CreateService, Purpose, Ref, RequireFree, Switch
+from reconciler.core.model import App, Colour, Desired, Manifest, Slot
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
+from reconciler.core.plan.manifests import without_selector
+from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Conflict, ReconcilerError
 from reconciler.ports import Clock, Cluster, Repository, Telemetry
 
 T = TypeVar("T")
@@ -25,8 +28,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One app as it was found, at `at` (epoch seconds). `error` says what could not be read, or stands in the way; what
-    depends on it is None."""
+    """One app as it was found, at `at` (epoch seconds). `error` says what could not be read, stands in the way, or is
+    going to be refused; what depends on it is None."""
 
     app: App
     desired: Desired | None = None
@@ -34,6 +37,32 @@ class Sight:
     plan: Plan | None = None
     error: ReconcilerError | None = None
     at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What `ports.Cluster.apply` takes."""
+
+    manifest: Manifest
+    manager: str
+    live: Ref | None
+
+
+def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write]:
+    """What a plan applies, and the Service that follows once the pods are ready."""
+    found: list[Write] = []
+    for action in made.actions:
+        match action:
+            case RequireFree() | CreateService():
+                found.append(Write(action.manifest, SWITCH_MANAGER, None))
+            case Apply():
+                found.append(Write(action.manifest, APPLY_MANAGER, action.live))
+            case Switch():
+                found.append(Write(action.manifest, SWITCH_MANAGER, action.service))
+    if observed.service and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
+        rendered = without_selector(desired.service)
+        found.append(Write(rendered, APPLY_MANAGER, ref_of("Service", observed.service)))
+    return found
 
 
 @dataclass(slots=True)
@@ -105,7 +134,20 @@ class Workbench:
             await self._or_broken(app, cycle.preconditions(made))
         except ReconcilerError as error:
             return Sight(app, observed=await self._what_is_there(app, cycle), error=error, at=self.clock.now())
-        return Sight(app, desired, observed, made, at=self.clock.now())
+        refusal = await self._refusal(app, writes_ahead(desired, observed, made))
+        return Sight(app, desired, observed, made, refusal, at=self.clock.now())
+
+    async def _refusal(self, app: App, writes: Sequence[Write]) -> ReconcilerError | None:
+        """What the API server, which alone knows every field, quota and permission, will say to the plan's writes."""
+        assert self._cluster is not None
+        try:
+            for each in writes:
+                await self._or_broken(app, self._cluster.check(each.manifest, each.manager, each.live))
+        except Conflict:
+            return None  # a daemon is at work, and has done it meanwhile
+        except ReconcilerError as error:
+            return error
+        return None
 
     async def _what_is_there(self, app: App, cycle: Cycle) -> Observed | None:
         """What the cluster holds, though it is not known what it should."""

@@ -22,6 +22,7 @@ from reconciler.core import naming, strictyaml
 from reconciler.core.address import SCHEMES, address_fault, branch_fault
 from reconciler.core.duration import PATTERN, parse_duration
 from reconciler.core.model import App, Strategy
+from reconciler.core.strictyaml import Passage
 from reconciler.core.text import decode
 from reconciler.errors import Invalid
 
@@ -59,7 +60,8 @@ def load_settings(path: Path) -> Settings:
             data = file.read(SIZE_LIMIT + 1)
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise Invalid(f"the configuration cannot be read: {reason}", where=str(path)) from None
+        todo = "Name the configuration file with --config"
+        raise Invalid(f"the configuration cannot be read: {reason}", where=str(path), todo=todo) from None
     return parse_settings(decode(data, str(path), SIZE_LIMIT), str(path))
 
 
@@ -86,7 +88,8 @@ def parse_settings(text: str, where: str) -> Settings:
     problems += collect(document.data)
     if problems or model is None:
         raise report(problems, document)
-    return Settings(tuple(map(_source, model.sources)), tuple(map(_app, model.apps)))
+    apps = (_app(each, Passage(document, ("apps", index, "values"))) for index, each in enumerate(model.apps))
+    return Settings(tuple(map(_source, model.sources)), tuple(apps))
 
 
 def schema() -> str:
@@ -253,7 +256,7 @@ def _source(model: _Source) -> SourceSettings:
     return SourceSettings(model.name, model.url, model.ref.branch, model.interval, model.timeout)
 
 
-def _app(model: _App) -> App:
+def _app(model: _App, written: Passage) -> App:
     strategy = Strategy(
         active_service=model.strategy.active_service or model.name,
         scale_down_delay=model.strategy.scale_down_delay,
@@ -269,6 +272,7 @@ def _app(model: _App) -> App:
         version_file=model.version_file,
         templates=model.templates,
         values=model.values,
+        written=written,
     )
 
 

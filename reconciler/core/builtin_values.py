@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reconciler.core.text import did_you_mean
@@ -33,12 +33,16 @@ _NOUNS = {str: "text", int: "a whole number", dict: "a mapping"}
 _SCALARS = (str, int, float, bool, type(None))  # a null removes what is below it
 
 
-def check(values: Mapping[str, Any], where: str) -> None:
+Place = Callable[..., str]
+"""From the keys that lead to a value to where it was written."""
+
+
+def check(values: Mapping[str, Any], place: Place) -> None:
     """Refuses values that the built-in templates would ignore or could not use.
 
     Args:
         values: the configuration's and the version file's together.
-        where: what to call their owner in errors.
+        place: where the value at some keys was written, as errors shall say it.
 
     Raises:
         Invalid: an unknown key, a missing `image`, or a value of the wrong type.
@@ -46,20 +50,23 @@ def check(values: Mapping[str, Any], where: str) -> None:
     if not values.get("image"):
         raise Invalid(
             "`values.image` is missing, and the built-in templates need it",
-            where=where,
+            where=place(),
             todo="Set it, as in `values: {image: registry.example.com/my-app}`",
         )
-    _check_types(values, KNOWN, "values", where)
+    _check_types(values, KNOWN, (), place)
     for key, known in _INSIDE.items():
-        _check_types(values.get(key, {}), known, f"values.{key}", where)
+        _check_types(values.get(key, {}), known, (key,), place)
     for key in ("env", "config", "podAnnotations"):
-        _check_scalars(values.get(key, {}), f"values.{key}", where)
+        _check_scalars(values.get(key, {}), key, place)
     if "VERSION" in values.get("env", {}):
-        raise Invalid("`values.env.VERSION` cannot be set: the release sets VERSION", where=where, todo="Remove it")
+        what = "`values.env.VERSION` cannot be set: the release sets VERSION"
+        raise Invalid(what, where=place("env", "VERSION"), todo="Remove it")
 
 
-def _check_types(values: Mapping[str, Any], known: Mapping[str, type], path: str, where: str) -> None:
+def _check_types(values: Mapping[str, Any], known: Mapping[str, type], inside: tuple[str, ...], place: Place) -> None:
+    path = ".".join(("values", *inside))
     for key, value in values.items():
+        where = place(*inside, key)
         if key not in known:
             raise Invalid(
                 f"`{path}.{key}` is no value of the built-in templates{did_you_mean(key, known)}",
@@ -70,7 +77,7 @@ def _check_types(values: Mapping[str, Any], known: Mapping[str, type], path: str
             raise Invalid(f"`{path}.{key}` must be {_NOUNS[known[key]]}", where=where)
 
 
-def _check_scalars(values: Mapping[str, Any], path: str, where: str) -> None:
+def _check_scalars(values: Mapping[str, Any], inside: str, place: Place) -> None:
     for key, value in values.items():
         if not isinstance(value, _SCALARS):
-            raise Invalid(f"`{path}.{key}` must be text or a number", where=where)
+            raise Invalid(f"`values.{inside}.{key}` must be text or a number", where=place(inside, key))

@@ -166,9 +166,14 @@ EVENTS: Mapping[str, Spec] = {
     "cluster_unreachable": Spec(
         "A watch ended or was refused. Nothing is done in that namespace until what it holds is known again.",
         ("kind", "namespace", "retry_in", *_WHY),
-        Level.WARNING,
+        Level.ERROR,
     ),
     "cluster_reachable": Spec("Every watch of that namespace is up to date again.", ("namespace", "duration")),
+    "events_refused": Spec(
+        "Kubernetes Events may not be written in that namespace; told once. Everything else goes on.",
+        ("namespace", *_WHY),
+        Level.WARNING,
+    ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",
         ("task", "retry_in", "reason"),

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from reconciler.core.strictyaml import Passage
+
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON data. Treated as immutable everywhere: copy before you change one."""
 
@@ -53,7 +55,7 @@ class App:
 
     `path` is a folder of the repository; `version_file` and `templates` are relative to it.
     `templates` None means the built-in ones. `values` are the configuration's; the version file's
-    are merged over them.
+    are merged over them. `written` is where they stand in the configuration, if that is known.
     """
 
     name: str
@@ -64,6 +66,7 @@ class App:
     version_file: str = "version"
     templates: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    written: Passage | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,20 @@ class Template:
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` render to the same revision.
+    Two releases with equal fields other than `commit` render to the same revision. `written` says where the values
+    stand, those that go over the others first.
     """
 
     commit: str
     version: str
     values: Mapping[str, Any]
     templates: tuple[Template, ...]
+    written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
+
+    def place_of(self, *keys: str) -> str:
+        """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""
+        holder = next((each for each in self.written if each.holds(*keys)), None)
+        return (holder or self.written[-1]).at(*keys) if self.written else ""
 
 
 @dataclass(frozen=True, slots=True)

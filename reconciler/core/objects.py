@@ -21,6 +21,8 @@ from reconciler.errors import Invalid
 
 API_VERSIONS = {"Deployment": "apps/v1", "Service": "v1", "ConfigMap": "v1", "Secret": "v1"}
 _LATER_KINDS = {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob"}
+_SLIP = 2
+"""Letters too many or too few in a kind that was meant to be another."""
 _SERVER_FIELDS = (
     *("creationTimestamp", "generation", "generateName", "managedFields"),
     *("ownerReferences", "resourceVersion", "selfLink", "uid"),
@@ -91,7 +93,8 @@ def _object(document: Document, app: App) -> Object:
 def _unknown_kind(kind: str) -> tuple[str, str]:
     if kind in _LATER_KINDS:
         return f"is {kind}: the only workload of this version is one Deployment per app", "Use a Deployment"
-    suggestion = did_you_mean(kind, API_VERSIONS)
+    # A kind of Kubernetes' own that begins like one of ours (ServiceAccount) is no slip of the pen.
+    suggestion = did_you_mean(kind, [each for each in API_VERSIONS if abs(len(each) - len(kind)) <= _SLIP])
     return (
         f"is {kind}{suggestion}, which is not released with an app",
         f"Use {', '.join(API_VERSIONS)}, and apply other kinds outside of the app's templates",

@@ -8,6 +8,7 @@ revision is a function of Git and the configuration alone: not of the colour, th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,12 +41,15 @@ from reconciler.core.workload import (
     references,
     replicas_of,
 )
+from reconciler.errors import Invalid
 
 ANNOTATION_VERSION = PREFIX + "version"
 ANNOTATION_COMMIT = PREFIX + "commit"
 
 _ONE, _OTHER = "b" * HASH_LENGTH, "c" * HASH_LENGTH
 """Placeholder revisions. Of one colour: a third revision can always meet an old one of its own colour."""
+
+_PLACEHOLDER = re.compile(f"{_ONE}|{_OTHER}")
 
 _PLACE = Slot(Colour.BLUE, "0" * 40)
 
@@ -121,9 +125,25 @@ def _key(app: App, release: Release) -> tuple[Any, ...]:
 # `render` asks again right after `identify`, and the same release is looked at in every cycle.
 @lru_cache(maxsize=1024)
 def _identified(question: _Question) -> str:
-    app, release = question.app, question.release
+    try:
+        return _revision_of(question.app, question.release)
+    except Invalid as error:
+        raise _readable(error, question.app, question.release) from None
+
+
+def _readable(error: Invalid, app: App, release: Release) -> Invalid:
+    """Without placeholders; and the built-in templates are not where their user can mend anything."""
+    what, todo = (_PLACEHOLDER.sub("<revision>", text) for text in (error.what, error.todo))
+    if app.templates is None and error.where.startswith("manifests/"):
+        places = ", ".join(each.at() for each in release.written if each.holds())
+        source = f"The built-in templates have it from `values`{f' ({places})' if places else ''}"
+        todo = f"{todo}. {source}" if todo else source
+    return Invalid(what, where=error.where, untouched=error.untouched, todo=todo)
+
+
+def _revision_of(app: App, release: Release) -> str:
     if app.templates is None:
-        builtin_values.check(release.values, f"app {app.name}")
+        builtin_values.check(release.values, lambda *keys: release.place_of(*keys) or f"app {app.name}")
     one = _objects(app, release, _ONE, _PLACE)
     _check_apart(one, _objects(app, release, _OTHER, _PLACE), app)
     return short_hash(

@@ -75,6 +75,15 @@ class Document:
         """`file:line` of the field at `path`, or of its closest parent that exists."""
         return f"{self.where}:{_original(self._position(path)[0], self.lines)}"
 
+    def holds(self, *path: Key) -> bool:
+        """Whether there is a field at `path`."""
+        value = self.data
+        for key in path:
+            if key not in self._marks.get(id(value), {}):
+                return False
+            value = value[key]
+        return True
+
     def text(self, *path: Key) -> str | None:
         """What is written at `path` if that is a scalar, before any conversion: `0644`, not 420."""
         value = self.data
@@ -90,6 +99,22 @@ class Document:
                 break
             value, position = value[key], marks[key]
         return position
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The mapping at `path` of a file, so that an error about what became of it can still say where it was written."""
+
+    document: Document
+    path: tuple[Key, ...]
+
+    def holds(self, *keys: Key) -> bool:
+        """Whether there is anything at `keys` below it."""
+        return self.document.holds(*self.path, *keys)
+
+    def at(self, *keys: Key) -> str:
+        """`file:line` of what is at `keys` below it, or of its closest parent that exists."""
+        return self.document.at(*self.path, *keys)
 
 
 def load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,9 @@ SUFFIXES = (".yaml", ".yml", ".json", ".yaml.j2", ".yml.j2", ".json.j2")
 """What a file in the templates' folder must end with to be rendered; others (a README) are left alone."""
 
 _SANDBOX = Sandbox()
+_HELM = re.compile(r"\{[{%].*?(?<![\w\])])\.([A-Za-z][\w.]*)")
+"""An expression with a name that begins with a dot: `{{ .Values.name }}`, `{{- if .Values.name }}`."""
+_NO_FILTER = re.compile(r"No filter named '(.*)'")
 _REFERENCES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 # What a template's own expressions can raise besides Jinja2's errors. Their messages may hold values, which
 # may be secrets, so only the kind of error is shown.
@@ -47,7 +51,8 @@ def templates_in(folder: str, files: Mapping[str, bytes]) -> tuple[Template, ...
         if name.endswith(SUFFIXES) and not name.startswith(".")
     )
     if not found:
-        raise Invalid("holds no template", where=folder, todo=f"Add files that end with one of {', '.join(SUFFIXES)}")
+        todo = f"Add files that end with one of {', '.join(SUFFIXES)}. Folders below it are not read"
+        raise Invalid("holds no template", where=folder, todo=todo)
     return found
 
 
@@ -61,7 +66,7 @@ def draw(template: Template, variables: Mapping[str, Any]) -> Rendered:
     try:
         return _drawn(template, {**variables, "range": bounded_range()})
     except jinja2.TemplateSyntaxError as error:
-        line, what, todo = error.lineno, f"is not a Jinja2 template: {error.message}", ""
+        line, what, todo = error.lineno, _misspelt(error), ""
     except UndefinedName as error:
         line = _failing_line(error.__traceback__)
         what, todo = _undefined(error, template, variables), "Define it, or write `| default(…)` after it"
@@ -70,6 +75,7 @@ def draw(template: Template, variables: Mapping[str, Any]) -> Rendered:
     except _EXPRESSION_ERRORS as error:
         line = _failing_line(error.__traceback__)
         what, todo = f"an expression fails with {type(error).__name__}", "Check the types of what it uses"
+    todo = _helm_advice(template.text, line) or todo
     raise Invalid(what, where=f"{template.name}:{line}", todo=todo)
 
 
@@ -124,6 +130,23 @@ def _failing_line(trace: TracebackType | None) -> int:
             line = compiled.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
     return line
+
+
+def _misspelt(error: jinja2.TemplateSyntaxError) -> str:
+    what = f"is not a Jinja2 template: {error.message}"
+    found = _NO_FILTER.match(error.message or "")
+    return what.rstrip(".") + did_you_mean(found[1], _SANDBOX.filters) if found else what
+
+
+def _helm_advice(text: str, line: int) -> str:
+    """What to write instead, if that line of a template was written for Helm."""
+    lines = text.split("\n")
+    found = _HELM.search(lines[min(line, len(lines)) - 1])
+    if not found:
+        return ""
+    name = found[1]
+    instead = f"`values{name.removeprefix('Values')}`" if name.startswith("Values.") else "names without the dot"
+    return f"`.{name}` is Helm's syntax, and this is Jinja2's: write {instead}"
 
 
 def _undefined(error: UndefinedName, template: Template, variables: Mapping[str, Any]) -> str:

@@ -19,10 +19,12 @@ _LOOKS_LIKE_MAPPING = re.compile(r"^\s*[\[{#]|^---|^\s*['\"]?[\w.-]+['\"]?\s*:(\
 
 @dataclass(frozen=True, slots=True)
 class VersionFile:
-    """What the version file asks for: the version, and values that go over those of the configuration."""
+    """What the version file asks for: the version, and values that go over those of the configuration, with the place
+    where they are `written`."""
 
     version: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    written: strictyaml.Passage | None = field(default=None, compare=False, repr=False)
 
 
 def parse_version_file(data: bytes, where: str) -> VersionFile:
@@ -75,7 +77,7 @@ def _from_mapping(text: str, where: str) -> VersionFile:
                 where=document.at(key),
                 todo="Only `version` and `values` are read; put your own keys under `values`",
             )
-    return VersionFile(_version_of(document), _values_of(document))
+    return VersionFile(_version_of(document), _values_of(document), strictyaml.Passage(document, ("values",)))
 
 
 def _version_of(document: strictyaml.Document) -> str:

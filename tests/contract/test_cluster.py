@@ -169,6 +169,28 @@ async def test_an_apply_never_merges_into_a_foreign_object(subject: Subject) -> 
         await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)
 
 
+async def test_a_check_accepts_what_an_apply_would_and_changes_nothing(subject: Subject) -> None:
+    await subject.cluster.check(config_map(subject), APPLY_MANAGER, None)
+    live = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, None)
+    await subject.cluster.check(config_map(subject, a="2"), APPLY_MANAGER, ref(live))
+    again = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, ref(live))
+    assert again["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+
+
+async def test_a_check_refuses_what_an_apply_would(subject: Subject) -> None:
+    with pytest.raises(Invalid):
+        await subject.cluster.check(service(subject, ports=()), APPLY_MANAGER, None)
+    live = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, None)
+    await subject.cluster.apply(config_map(subject, a="2"), APPLY_MANAGER, ref(live))
+    with pytest.raises(Conflict):
+        await subject.cluster.check(config_map(subject, a="3"), APPLY_MANAGER, ref(live))
+    foreign = config_map(subject, "theirs", a="1")
+    del foreign["metadata"]["labels"]
+    await subject.put_foreign(foreign)
+    with pytest.raises(Blocked):
+        await subject.cluster.check(config_map(subject, "theirs"), APPLY_MANAGER, None)
+
+
 async def test_a_name_is_free_unless_a_foreign_object_has_it(subject: Subject) -> None:
     await subject.cluster.require_free(config_map(subject))
     await subject.cluster.apply(config_map(subject), APPLY_MANAGER, None)

@@ -74,6 +74,12 @@ class FakeCluster:
         with_failure()
         return stored
 
+    async def check(self, manifest: Manifest, manager: str, live: Ref | None) -> None:
+        trial = FakeCluster(self._now)
+        trial.objects, trial.owners = copy.deepcopy((self.objects, self.owners))
+        trial.fail_next_write, self.fail_next_write = self.fail_next_write, None
+        await trial.apply(manifest, manager, live)
+
     async def require_free(self, manifest: Manifest) -> None:
         there = self.objects.get(_key(manifest))
         if there is not None and not _is_ours(there, manifest):

@@ -106,14 +106,14 @@ def test_a_changed_value_of_the_pods_is_a_new_revision_and_replicas_are_not() ->
         ({"imagee": "x"}, "app my-app: `values.imagee` is no value of the built-in templates (did you mean `image`?)"),
         ({"replicas": "3"}, "app my-app: `values.replicas` must be a whole number"),
         ({"replicas": True}, "app my-app: `values.replicas` must be a whole number"),
-        ({"replicas": 0}, "manifests/deployment.yaml:13: Deployment my-app-v1-0-0-bbbbbbbbbb: `spec.replicas` is 0"),
+        ({"replicas": 0}, "manifests/deployment.yaml:13: Deployment my-app-v1-0-0-<revision>: `spec.replicas` is 0"),
         ({"env": ["A=1"]}, "app my-app: `values.env` must be a mapping"),
         ({"env": {"A": [1]}}, "app my-app: `values.env.A` must be text or a number"),
         ({"env": {"VERSION": "x"}}, "app my-app: `values.env.VERSION` cannot be set"),
         ({"service": {"nodeport": 1}}, "app my-app: `values.service.nodeport` is no value"),
         ({"ports": {"http": "8080"}}, "app my-app: `values.ports.http` must be a whole number"),
         ({"service": {"type": "ExternalName"}}, "manifests/service.yaml:11: Service my-app: `spec.type` must be"),
-        ({"image": "a b"}, "manifests/deployment.yaml:49: Deployment my-app-v1-0-0-bbbbbbbbbb: "),
+        ({"image": "a b"}, "manifests/deployment.yaml:49: Deployment my-app-v1-0-0-<revision>: "),
     ],
 )
 def test_a_mistake_in_the_values_is_named(values: dict[str, Any], message: str) -> None:

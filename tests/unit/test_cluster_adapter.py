@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from reconciler.adapters.cluster import connect
-from reconciler.adapters.cluster.kinds import KINDS
+from reconciler.adapters.cluster import KubernetesCluster, connect
+from reconciler.adapters.cluster.kinds import KINDS, WATCHED
+from reconciler.adapters.cluster.requests import send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
 from reconciler.core.model import LABEL_APP, Manifest
-from reconciler.errors import Invalid, ReconcilerError
+from reconciler.errors import Blocked, Invalid, ReconcilerError
 
 SOON = 20.0
 """Seconds that something is awaited for; reaching them fails the test."""
@@ -66,10 +67,12 @@ Answer = Callable[[web.StreamResponse], Awaitable[None]]
 
 
 class ApiServer:
-    """Lists nothing, and answers each watch by the next of `answers`; the last one stays. Counts the watches."""
+    """Lists nothing, and answers each watch by the next of `answers`, the last one for good, or refuses it. Counts the
+    watches."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, refusal: str = "") -> None:
         self.answers = list(answers)
+        self.refusal = refusal
         self.watches = 0
         self.failures: list[ReconcilerError] = []
         self.recoveries = 0
@@ -80,6 +83,8 @@ class ApiServer:
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
         self.watches += 1
         self._moved.set()
+        if self.refusal:
+            return web.json_response({"kind": "Status", "message": self.refusal}, status=403)
         response = web.StreamResponse()
         await response.prepare(request)
         await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(response)
@@ -197,6 +202,86 @@ async def test_nobody_trusts_the_store_after_a_bug_ended_the_watch(watched: Watc
     assert not watch.synced.is_set()
 
 
+async def test_a_refused_watch_says_what_the_api_server_says_and_what_to_do(watched: Watched) -> None:
+    server = ApiServer(refusal='configmaps is forbidden: User "x" cannot watch resource "configmaps"')
+    task = asyncio.create_task((await watched(server)).run())
+    await server.until(lambda: bool(server.failures))
+    await _ended(task)
+    told = server.failures[0]
+    assert isinstance(told, Blocked)
+    assert told.located == f"ConfigMaps in namespace shop: {server.refusal}"
+    assert "Role" in told.todo
+
+
+# --- refusals --------------------------------------------------------------------------------------------------
+
+Refusing = Callable[[int, str], Awaitable[str]]
+
+
+@pytest.fixture
+async def refusing(tmp_path: Path) -> AsyncIterator[Refusing]:
+    """Starts an API server that refuses everything; gives its kubeconfig."""
+    ends: list[Callable[[], Awaitable[Any]]] = []
+
+    async def start(status: int, message: str) -> str:
+        async def answer(_: web.Request) -> web.Response:
+            return web.json_response({"kind": "Status", "message": message}, status=status)
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ends.append(runner.cleanup)
+        return kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
+
+    yield start
+    for end in ends:
+        await end()
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ('pods is forbidden: User "x" cannot list resource "pods" in API group ""', "Role"),
+        ('deployments.apps "web" is forbidden: exceeded quota: few, requested: pods=3', "quota"),
+        ('deployments.apps "web" is forbidden: because namespace shop is being terminated', "Wait until the namespace"),
+        ('deployments.apps "web" is forbidden: the admission webhook has its reasons', "as the message says"),
+    ],
+)
+async def test_the_advice_for_a_403_fits_its_reason(message: str, advice: str, refusing: Refusing) -> None:
+    api = await connect(await refusing(403, message))
+    with pytest.raises(Blocked) as refused:
+        await send(api, "PATCH", KINDS["Deployment"].path("shop", "web"), body={})
+    await api.close()  # type: ignore[no-untyped-call]
+    assert advice in refused.value.todo
+    assert refused.value.located == f"Deployment shop/web: {message}"
+
+
+async def test_every_refused_kind_is_told(refusing: Refusing) -> None:
+    told: list[str] = []
+    tasks: list[asyncio.Task[None]] = []
+    all_told = asyncio.Event()
+
+    def outage(kind: str, _namespace: str, _retry_in: float, _error: ReconcilerError) -> None:
+        told.append(kind)
+        if len(told) == len(WATCHED):
+            all_told.set()
+
+    def spawn(_: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        tasks.append(asyncio.ensure_future(work()))
+        return tasks[-1]
+
+    api = await connect(await refusing(403, "pods is forbidden: no"))
+    cluster = KubernetesCluster(api, lambda _: None, outage, lambda _: None, spawn, lambda: 0.0)
+    waiting = asyncio.create_task(cluster.synced("shop"))
+    async with asyncio.timeout(SOON):
+        await all_told.wait()
+    await _ended(waiting)
+    await cluster.close()
+    assert sorted(told) == sorted(kind.name for kind in WATCHED)
+
+
 # --- what they hold --------------------------------------------------------------------------------------------
 
 
@@ -238,3 +323,30 @@ async def test_nor_of_one_that_cannot_be_used(copies: Path, tmp_path: Path) -> N
     with pytest.raises(Invalid, match="no usable credentials"):
         await connect(path)
     assert os.listdir(copies) == []
+
+
+@pytest.mark.parametrize(("context", "said"), [("nope", "no context `nope`"), ("x", "")])
+async def test_a_context_that_is_missing_is_named_with_those_there_are(context: str, said: str, tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, "http://127.0.0.1:1")
+    if not said:
+        await (await connect(path, context)).close()  # type: ignore[no-untyped-call]
+        return
+    with pytest.raises(Invalid, match=f"{said}. Its contexts: x"):
+        await connect(path, context)
+
+
+@pytest.mark.parametrize("content", ["text", "{[", "- list", "{}"])
+async def test_a_file_that_is_no_kubeconfig_is_an_error_and_no_bug(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+    with pytest.raises(Invalid) as told:
+        await connect(str(path))
+    assert told.value.where == str(path)
+
+
+async def test_without_any_kubeconfig_there_is_one_error_and_no_other_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Invalid, match="there is no kubeconfig here"):
+        await connect(str(tmp_path / "missing"))
+    assert caplog.text == ""

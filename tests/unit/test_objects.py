@@ -8,7 +8,7 @@ from reconciler.core.model import Release
 from reconciler.core.render import identify
 from tests.fakes.rendering import APP, CONFIG, DEPLOYMENT, SERVICE, changed, refusal, release
 
-D = "Deployment shop-v1-bbbbbbbbbb: "
+D = "Deployment shop-v1-<revision>: "
 POD = "spec.template.spec."
 NODE = "spec.template.spec.containers[0]."
 
@@ -58,35 +58,35 @@ def config(old: str, new: str) -> Release:
         ),
         (
             config("  name:", "  namespace: other\n  name:"),
-            "x0.yaml:4: ConfigMap shop-v1-bbbbbbbbbb: `metadata.namespace` is other, but the app belongs to web. Rem",
+            "x0.yaml:4: ConfigMap shop-v1-<revision>: `metadata.namespace` is other, but the app belongs to web. Rem",
         ),
         (
             config("  name:", "  resourceVersion: '1'\n  name:"),
-            "x0.yaml:4: ConfigMap shop-v1-bbbbbbbbbb: `metadata.resourceVersion` is not for templates. Remove it",
+            "x0.yaml:4: ConfigMap shop-v1-<revision>: `metadata.resourceVersion` is not for templates. Remove it",
         ),
         (
             config("  name:", "  labels:\n    a: b c\n  name:"),
-            "x0.yaml:5: ConfigMap shop-v1-bbbbbbbbbb: `metadata.labels.a` holds a blank, but a label's value may only",
+            "x0.yaml:5: ConfigMap shop-v1-<revision>: `metadata.labels.a` holds a blank, but a label's value may only",
         ),
         (
             config("  name:", "  labels:\n    version: 1.5\n  name:"),
-            "x0.yaml:5: ConfigMap shop-v1-bbbbbbbbbb: `metadata.labels.version` is a number, but must be text. Quote",
+            "x0.yaml:5: ConfigMap shop-v1-<revision>: `metadata.labels.version` is a number, but must be text. Quote",
         ),
         (
             config("  name:", "  labels:\n    a b: c\n  name:"),
-            "x0.yaml:5: ConfigMap shop-v1-bbbbbbbbbb: `metadata.labels.a b` is no key for a label",
+            "x0.yaml:5: ConfigMap shop-v1-<revision>: `metadata.labels.a b` is no key for a label",
         ),
         (
             config("  name:", "  annotations:\n    scrape: true\n  name:"),
-            "x0.yaml:5: ConfigMap shop-v1-bbbbbbbbbb: `metadata.annotations.scrape` is true or false, but must be",
+            "x0.yaml:5: ConfigMap shop-v1-<revision>: `metadata.annotations.scrape` is true or false, but must be",
         ),
-        (config("fast", "1"), "x0.yaml:6: ConfigMap shop-v1-bbbbbbbbbb: `data.MODE` is a number, but must be text"),
-        (release(CONFIG, CONFIG), "x1.yaml:4: ConfigMap shop-v1-bbbbbbbbbb: `metadata.name` is there twice, first at"),
+        (config("fast", "1"), "x0.yaml:6: ConfigMap shop-v1-<revision>: `data.MODE` is a number, but must be text"),
+        (release(CONFIG, CONFIG), "x1.yaml:4: ConfigMap shop-v1-<revision>: `metadata.name` is there twice, first at"),
         (release(deployment=""), "app shop: no template renders a Deployment. Add one"),
         (release(service=""), "app shop: no template renders a Service. Add one with the name shop"),
         (
             release(changed(DEPLOYMENT, "{{ name }}", "{{ name }}-b")),
-            "x0.yaml:1: Deployment shop-v1-bbbbbbbbbb-b is a second Deployment beside shop-v1-bbbbbbbbbb, and this "
+            "x0.yaml:1: Deployment shop-v1-<revision>-b is a second Deployment beside shop-v1-<revision>, and this "
             "version releases one per app. Make another app of it",
         ),
         (
@@ -230,12 +230,12 @@ SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: '{{ name }}'}\n"
 @pytest.mark.parametrize(
     ("secret", "message"),
     [
-        ("data: {p: 'hunter2!'}", "x0.yaml:4: Secret shop-v1-bbbbbbbbbb: `data.p` is no Base64. Pipe it through"),
+        ("data: {p: 'hunter2!'}", "x0.yaml:4: Secret shop-v1-<revision>: `data.p` is no Base64. Pipe it through"),
         (
             "stringData: {p: [hunter2]}",
-            "x0.yaml:4: Secret shop-v1-bbbbbbbbbb: `stringData.p` is a list, but must be te",
+            "x0.yaml:4: Secret shop-v1-<revision>: `stringData.p` is a list, but must be te",
         ),
-        ("stringData: hunter2", "x0.yaml:4: Secret shop-v1-bbbbbbbbbb: `stringData` is text, but must be a mapping"),
+        ("stringData: hunter2", "x0.yaml:4: Secret shop-v1-<revision>: `stringData` is text, but must be a mapping"),
         ("stringData: {p: !hunter2 x}", "x0.yaml:4: tags"),
         ("stringData: {p: *hunter2}", "x0.yaml:4: an alias"),
         ("stringData: {p: 'hunter2}", "x0.yaml:4: is not YAML"),

@@ -178,12 +178,12 @@ def test_templates_of_one_file_several_files_json_or_nothing_are_the_same() -> N
     [
         (
             release(deployment=changed(DEPLOYMENT, "bluegreen.reconciler/revision: {{ revision }}", "app: shop")),
-            "d.yaml:7: Deployment shop-v1-bbbbbbbbbb: `spec.selector.matchLabels` would also select the pods of the "
+            "d.yaml:7: Deployment shop-v1-<revision>: `spec.selector.matchLabels` would also select the pods of the "
             "other colour. Add `bluegreen.reconciler/revision: {{ revision }}` there",
         ),
         (
             release(deployment=changed(DEPLOYMENT, "/revision: {{ revision }}", "/colour: {{ colour }}")),
-            "d.yaml:7: Deployment shop-v1-bbbbbbbbbb: `spec.selector.matchLabels` would also select",
+            "d.yaml:7: Deployment shop-v1-<revision>: `spec.selector.matchLabels` would also select",
         ),
         (
             release(service=changed(SERVICE, "    bluegreen.reconciler/revision: {{ revision }}\n", "")),
@@ -196,7 +196,7 @@ def test_templates_of_one_file_several_files_json_or_nothing_are_the_same() -> N
         ),
         (
             release(deployment=changed(DEPLOYMENT, "      bluegreen.", "      app: store\n      bluegreen.")),
-            "d.yaml:8: Deployment shop-v1-bbbbbbbbbb: `spec.selector.matchLabels.app` does not match the labels of "
+            "d.yaml:8: Deployment shop-v1-<revision>: `spec.selector.matchLabels.app` does not match the labels of "
             "the pods in this Deployment's template. Give `spec.template.metadata.labels`",
         ),
         (
@@ -210,7 +210,7 @@ def test_templates_of_one_file_several_files_json_or_nothing_are_the_same() -> N
         ),
         (
             release(CONFIG, deployment=DEPLOYMENT + "          envFrom: [{configMapRef: {name: '{{ name }}-x'}}]\n"),
-            "d.yaml:20: Deployment shop-v1-bbbbbbbbbb: `spec.template.spec.containers[0].envFrom[0].configMapRef.name` "
+            "d.yaml:20: Deployment shop-v1-<revision>: `spec.template.spec.containers[0].envFrom[0].configMapRef.name` "
             "changes with the revision, but no template renders a ConfigMap or Secret of that name",
         ),
     ],
@@ -355,7 +355,7 @@ end
 def test_errors_in_what_is_rendered_name_the_template_line() -> None:
     deployment = "{# one\ntwo #}\n{% for i in range(3) %}\n# {{ i }}\n{% endfor %}\n" + DEPLOYMENT
     broken = changed(deployment, "containerPort: 8080", "containerPort: eighty")
-    assert refusal(release(deployment=broken)).startswith("d.yaml:24: Deployment shop-v1-bbbbbbbbbb: ")
+    assert refusal(release(deployment=broken)).startswith("d.yaml:24: Deployment shop-v1-<revision>: ")
     broken = changed(deployment, "  name: {{ name }}", "  name: {{ name }}\n  name: x")
     assert refusal(release(deployment=broken)) == "d.yaml:10: the key `name` is there twice, first on line 9"
 

@@ -11,6 +11,7 @@ from reconciler import report
 from reconciler.app.oneshot import Sight
 from reconciler.core.model import LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY
 from reconciler.core.observed import observe
+from reconciler.errors import Invalid
 from tests.fakes.world import APP
 
 
@@ -25,3 +26,12 @@ def test_a_selector_that_matches_nothing_makes_no_revision_active(selector: dict
     out = io.StringIO()
     report.statuses([Sight(APP, observed=observe(live, "my-app"))], Console(file=out, width=200))
     assert role in out.getvalue().splitlines()[-1].split()
+
+
+@pytest.mark.parametrize("said", ["spec[name=x] is [bold]not[/bold] known", "[/nonsense] was found"])
+def test_brackets_in_what_others_say_are_shown_as_they_are(said: str) -> None:
+    out = io.StringIO()
+    sight = Sight(APP, error=Invalid(said, todo=said))
+    report.statuses([sight], Console(file=out, width=200))
+    report.failures([sight], Console(file=out, width=200))
+    assert out.getvalue().count(said) == 3

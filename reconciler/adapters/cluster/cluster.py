@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from reconciler.adapters.cluster.kinds import KINDS, WATCHED
+from reconciler.adapters.cluster.kinds import KINDS, WATCHED, place_of
 from reconciler.adapters.cluster.requests import send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
@@ -31,7 +31,8 @@ class KubernetesCluster:
     """Reads by watch, writes by conditional requests; every answer goes into the store at once.
 
     `on_change(app)` is called on the event loop after any object of that app changed; `on_outage(kind, namespace,
-    retry_in, error)` when the first watch of a namespace fails, `on_recovery(namespace)` when all of it are true again;
+    retry_in, error)` when the first watch of a namespace fails and for every one that is refused,
+    `on_recovery(namespace)` when all of it are true again;
     `spawn(name, work)` starts a task that never ends, `now()` is the time in epoch seconds.
     """
 
@@ -79,7 +80,8 @@ class KubernetesCluster:
     def _watch_failed(self, watch: Watch, retry_in: float, error: ReconcilerError) -> None:
         first = not self._is_failing(watch.namespace)
         self._failing.add(watch)
-        if first:
+        # An outage concerns all kinds, and is one. Permissions are missing one by one: each has to be named.
+        if first or isinstance(error, Blocked):
             self._on_outage(watch.kind.name, watch.namespace, retry_in, error)
 
     def _watch_recovered(self, watch: Watch) -> None:
@@ -93,15 +95,23 @@ class KubernetesCluster:
 
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         """See `ports.Cluster`."""
+        stored = await self._apply(manifest, manager, live)
+        self._store.put(stored)
+        return stored
+
+    async def check(self, manifest: Manifest, manager: str, live: Ref | None) -> None:
+        """See `ports.Cluster`."""
+        await self._apply(manifest, manager, live, {"dryRun": "All"})
+
+    async def _apply(
+        self, manifest: Manifest, manager: str, live: Ref | None, how: Mapping[str, str] | None = None
+    ) -> Manifest:
         if live is None:
             await self._require_absent(manifest)
         else:
             manifest = _pinned(manifest, live)
-        query = {"fieldManager": manager, "force": "true"}
-        path = _path_of(manifest)
-        stored = await send(self._api, "PATCH", path, query=query, body=manifest, content_type=_APPLY)
-        self._store.put(stored)
-        return stored
+        query = {"fieldManager": manager, "force": "true", **(how or {})}
+        return await send(self._api, "PATCH", _path_of(manifest), query=query, body=manifest, content_type=_APPLY)
 
     async def require_free(self, manifest: Manifest) -> None:
         """See `ports.Cluster`. Server-side apply would quietly merge into somebody else's object of the same name."""
@@ -221,27 +231,24 @@ def _is_ours(found: Manifest, manifest: Manifest) -> bool:
 
 
 def _made_meanwhile(manifest: Manifest) -> Conflict:
-    return Conflict("it was made in the meantime", where=_place(manifest))
+    return Conflict("it was made in the meantime", where=place_of(_path_of(manifest)))
 
 
 def _foreign(found: Manifest, manifest: Manifest) -> Blocked:
     app = manifest["metadata"]["labels"][LABEL_APP]
     once_ours = (found["metadata"].get("labels") or {}).get(LABEL_APP) == app
-    todo = "Delete or rename it, or give the app another name in the templates or configuration"
+    todo = "Delete or rename it, or name the app's object otherwise in the templates"
+    if manifest["kind"] == "Service":
+        todo = "Delete or rename it, or give the app's Service another name with strategy.activeService"
     if once_ours:
         label = f"kubectl label {manifest['kind'].lower()} {manifest['metadata']['name']}"
         todo = f"If it is this daemon's, put the label back that it lost: {label} {LABEL_MANAGED_BY}={MANAGED_BY}"
     return Blocked(
         f"a {manifest['kind']} of this name exists already, and is not marked as made by this daemon for app {app}",
-        where=_place(manifest),
+        where=place_of(_path_of(manifest)),
         untouched="It was left as it is",
         todo=todo,
     )
-
-
-def _place(manifest: Manifest) -> str:
-    meta = manifest["metadata"]
-    return f"{manifest['kind']} {meta['namespace']}/{meta['name']}"
 
 
 def _kubernetes_event(about: Manifest, event: Event, at: float) -> Mapping[str, Any]:

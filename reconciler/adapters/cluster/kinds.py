@@ -35,4 +35,16 @@ _ALL = (
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
+_BY_PLURAL = {kind.plural: kind for kind in _ALL}
 WATCHED = tuple(kind for kind in _ALL if kind.name != "Event")
+
+
+def place_of(path: str) -> str:
+    """What a path of `Kind.path` leads to, in a reader's words: `Deployment shop/web`, `Pods in namespace shop`."""
+    _, _, tail = path.partition("/namespaces/")
+    namespace, _, below = tail.partition("/")
+    plural, _, name = below.partition("/")
+    if plural not in _BY_PLURAL:
+        return path
+    kind = _BY_PLURAL[plural].name
+    return f"{kind} {namespace}/{name}" if name else f"{kind}s in namespace {namespace}"

@@ -9,13 +9,16 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 from kubernetes.aio import client, config
 from kubernetes.aio.config import kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
+from reconciler.adapters.cluster.kinds import place_of
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError, Transient
 
 _LIMIT = aiohttp.ClientTimeout(total=10)
@@ -30,22 +33,29 @@ _KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPC
 _UNKNOWN_FIELD = "failed to create typed patch object"
 """How server-side apply refuses a field that the schema does not have: with a 500, though no retry can help."""
 
-_AS_IT_WAS = "This object was left as it was, and traffic goes on"
+_UNUSABLE = (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError)
+"""What the client raises for a kubeconfig that is not one, or whose certificates are none."""
+
+_DEFAULT = "~/.kube/config"
+_NAME_ONE = "Name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster with a ServiceAccount"
+
+_NOTHING_READ = "Nothing was changed"
+_NOTHING_WRITTEN = "This step changed nothing, and traffic goes on"
+_GOES_ON = "Traffic goes on as it was"
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> client.ApiClient:
     """A client by `kubeconfig` (a path; default: $KUBECONFIG or ~/.kube/config) and `context`, or inside a pod by its
     ServiceAccount. Raises `Invalid` when neither is usable."""
     settings = client.Configuration()
-    _require_file(kubeconfig)
     try:
         await _load(settings, kubeconfig, context)
         api = client.ApiClient(settings)
-    except (ConfigException, OSError, ValueError, TypeError) as error:
+    except _UNUSABLE as error:
         raise Invalid(
-            f"no usable credentials for a cluster: {error}",
-            where=kubeconfig or "kubeconfig",
-            todo="Name a kubeconfig with --kubeconfig or KUBECONFIG, or run inside a cluster with a ServiceAccount",
+            f"no usable credentials for a cluster: {' '.join(str(error).split())}",
+            where=kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT,
+            todo=_NAME_ONE,
         ) from error
     finally:
         _remove_copies()
@@ -57,11 +67,21 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     return api
 
 
-def _require_file(kubeconfig: str | None) -> None:
-    """The client's own words for a missing file would be that it has no current-context."""
-    if kubeconfig is not None and not os.path.exists(kubeconfig):
-        advice = "Name a kubeconfig with --kubeconfig or KUBECONFIG"
-        raise Invalid("there is no such file", where=kubeconfig, todo=advice)
+def _require_usable(paths: str, context: str | None) -> None:
+    """What the client would say of a missing file or context names neither. `paths` may be several, as in $KUBECONFIG;
+    the last current-context counts, as it does for the client."""
+    files = [each for path in paths.split(os.pathsep) if path and (each := Path(path).expanduser()).exists()]
+    if not files:
+        raise Invalid("there is no kubeconfig here", where=paths, todo=_NAME_ONE)
+    contents = [yaml.safe_load(each.read_text(encoding="utf-8")) for each in files]
+    if not all(isinstance(each, dict) for each in contents):
+        raise Invalid("this is no kubeconfig", where=paths, todo=_NAME_ONE)
+    known = [each["name"] for content in contents for each in content.get("contexts") or []]
+    wanted = context or next((each["current-context"] for each in contents[::-1] if each.get("current-context")), None)
+    if wanted not in known:
+        missing = f"there is no context `{wanted}`" if wanted else "it has no current-context"
+        what = f"{missing}. Its contexts: {', '.join(known) or 'none'}"
+        raise Invalid(what, where=paths, todo="Name one of them with --context" if known else _NAME_ONE)
 
 
 def _remove_copies() -> None:
@@ -73,14 +93,17 @@ def _remove_copies() -> None:
 
 async def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> None:
     """As kubectl does: what was named, else $KUBECONFIG, else the pod's own account, else ~/.kube/config."""
-    if kubeconfig is None and context is None and "KUBECONFIG" not in os.environ:
+    named = kubeconfig or os.environ.get("KUBECONFIG")
+    if not named and context is None:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
             return
         except ConfigException:
             pass  # not in a pod: the user's own kubeconfig then
+    paths = named or _DEFAULT
+    _require_usable(paths, context)
     await config.load_kube_config(  # type: ignore[no-untyped-call]
-        config_file=kubeconfig, context=context, client_configuration=settings
+        config_file=paths, context=context, client_configuration=settings
     )
 
 
@@ -114,9 +137,10 @@ async def send(
             text = await response.text()
             gone = method == "DELETE" and response.status == 404
             if response.status >= 400 and not gone:
-                raise _translated(response, method, path, text)
+                untouched = _NOTHING_READ if method == "GET" or "dryRun" in (query or {}) else _NOTHING_WRITTEN
+                raise translated(response, text, place_of(path), untouched)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise _unreachable(error, method, path) from error
+        raise _unreachable(error, place_of(path)) from error
     answer: dict[str, Any] = json.loads(text)
     return answer
 
@@ -145,32 +169,31 @@ async def open_response(
     return response
 
 
-def _unreachable(error: Exception, method: str, path: str) -> Transient:
+def _unreachable(error: Exception, where: str) -> Transient:
     return Transient(
         f"the API server does not answer ({type(error).__name__}: {error})",
-        where=f"{method} {path}",
-        untouched="Traffic goes on as it was",
-        todo="It is tried again",
+        where=where,
+        untouched=_GOES_ON,
+        todo="Check that it runs, and that the kubeconfig has its address",
     )
 
 
-def _translated(response: aiohttp.ClientResponse, method: str, path: str, text: str) -> ReconcilerError:
-    """The API server's Status as one of our errors (Kubernetes API conventions, "Response Status Kind")."""
-    status = _status(text)
-    message = str(status.get("message") or text[:500])
-    code, where = response.status, f"{method} {path}"
+def translated(response: aiohttp.ClientResponse, text: str, where: str, untouched: str) -> ReconcilerError:
+    """The API server's Status in `text` as one of our errors (Kubernetes API conventions, "Response Status Kind")."""
+    message = str(_status(text).get("message") or text[:500])
+    code = response.status
     if code in (409, 410):
         return Conflict(message, where=where)
     if code in (401, 403):
-        return Blocked(message, where=where, untouched=_AS_IT_WAS, todo=_permission_advice(code))
+        return Blocked(message, where=where, untouched=untouched, todo=_permission_advice(code, message))
     if code == 404:
         todo = "Create the namespace, or correct the app's namespace in the configuration"
-        return Blocked(message, where=where, untouched=_AS_IT_WAS, todo=todo)
+        return Blocked(message, where=where, untouched=untouched, todo=todo)
     if code in (400, 405, 406, 413, 415, 422) or (code == 500 and _UNKNOWN_FIELD in message):
-        return Invalid(message, where=where, untouched=_AS_IT_WAS, todo="Correct the templates or values")
+        return Invalid(message, where=where, untouched=untouched, todo="Correct the templates or values")
     after = response.headers.get("Retry-After", "")
     wait = float(after) if after.isdigit() else None
-    return Transient(message, where=where, untouched=_AS_IT_WAS, retry_after=wait)
+    return Transient(message, where=where, untouched=untouched, retry_after=wait)
 
 
 def _status(text: str) -> Mapping[str, Any]:
@@ -181,7 +204,16 @@ def _status(text: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _permission_advice(code: int) -> str:
+def _permission_advice(code: int, message: str) -> str:
+    """A 403 has many reasons, known by their words alone."""
     if code == 401:
         return "Renew the credentials in the kubeconfig or of the ServiceAccount"
-    return "As the message says: allow it in the Role of the account, correct the namespace, or raise the quota"
+    return next((advice for words, advice in _FORBIDDEN.items() if words in message), "Do as the message says")
+
+
+_FORBIDDEN: Mapping[str, str] = {
+    "exceeded quota": "Raise the quota, or ask for fewer pods: blue/green needs room for both colours",
+    "failed quota": "Say in the templates or values what the quota asks for",
+    "being terminated": "Wait until the namespace is gone and create it again, or correct the app's namespace",
+    " cannot ": "Allow it in the Role of the account: README.md has the whole Role, under Permissions",
+}

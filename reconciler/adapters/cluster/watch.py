@@ -17,8 +17,8 @@ from typing import Any
 import aiohttp
 from kubernetes.aio import client
 
-from reconciler.adapters.cluster.kinds import Kind
-from reconciler.adapters.cluster.requests import open_response, send
+from reconciler.adapters.cluster.kinds import Kind, place_of
+from reconciler.adapters.cluster.requests import open_response, send, translated
 from reconciler.adapters.cluster.store import Store
 from reconciler.core.model import LABEL_APP
 from reconciler.errors import Conflict, ReconcilerError, Transient
@@ -28,6 +28,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.2, 15.0
 _SHORT = 1.0
 """Seconds. A watch that ends sooner and brought nothing has failed, whatever its status was: client-go's rule."""
 _PAGE = "500"
+_UNTOUCHED = "Nothing was changed"
 _LINE_LIMIT = 8 * 2**20
 
 
@@ -157,7 +158,7 @@ class Watch:
                 if response.status == 410:
                     raise Conflict("the watch is too far behind")
                 if response.status >= 400:
-                    raise Transient(f"the watch is refused: {response.status} {(await response.text())[:300]}")
+                    raise translated(response, await response.text(), place_of(path), _UNTOUCHED)
                 lasting = self._opened()
                 try:
                     async for line in _lines(response.content):

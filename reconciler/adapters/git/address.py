@@ -39,8 +39,14 @@ class Place:
 
     def transient(self, what: str, todo: str = "") -> Transient:
         """The error for no answer. `what` may quote git: secrets in it are masked here."""
-        todo = todo or "Check the network, the address and the credentials; it is tried again by itself"
+        todo = todo or _advice(self.url)
         return Transient(masked(what, self.url), where=str(self), untouched=UNTOUCHED, todo=todo)
+
+
+def _advice(url: str) -> str:
+    if not is_local(url):
+        return "Check the network, the address and the credentials"
+    return f"Is there a Git repository at {address_of(url)}? A relative url counts from the working directory"
 
 
 def address_of(url: str) -> str:
