@@ -14,7 +14,8 @@ POD = Pod("pod", "r", ready=True, ready_since=900.0, terminating=False, trouble=
 READY = Workload(
     name="app-r", uid="u", resource_version="1", revision="r", version="v1", colour=Colour.BLUE, commit="c",
     created=800.0, deleting=False, replicas=2, generation=1, observed_generation=1, total=2, updated=2, available=2,
-    completed=True, pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="", pods=(POD, replace(POD, name="pod2")), live={},
+    completed=True, pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="",
+    pods=(POD, replace(POD, name="pod2")), live={},
 )  # fmt: skip
 
 

@@ -158,7 +158,7 @@ class KubernetesCluster:
         """See `ports.Cluster`."""
         found = await self._find(manifest)
         if found is None or found["metadata"]["uid"] != live.uid:
-            raise Conflict("it is another object now", where=_place(manifest))
+            raise Conflict("it is another object now", where=place_of(_path_of(manifest)))
         notes = {**(found["metadata"].get("annotations") or {}), **(manifest["metadata"].get("annotations") or {})}
         patch = [{"op": "add", "path": f"/spec/{key}", "value": value} for key, value in manifest["spec"].items()]
         patch.append({"op": "add", "path": "/metadata/annotations", "value": notes})
