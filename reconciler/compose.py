@@ -179,8 +179,8 @@ class _Running:
         self._watch()
 
     def _watch(self) -> list[str]:
-        """Watches the configuration file and the wanted repositories, unless they are watched already; returns which were
-        not: new ones, and those whose folder was deleted and made anew.
+        """Watches the configuration file and the wanted repositories, unless they are watched already; returns which
+        were not: new ones, and those whose folder was deleted and made anew.
 
         Where it is impossible, the interval still finds a change of a repository, and SIGHUP reloads.
         """
