@@ -71,7 +71,7 @@ class _Running:
     _out_since: dict[str, float] = field(default_factory=dict)
     _rejected: bool = False
     _files: FileWatcher = field(init=False)
-    _wanted: dict[str, Callable[[], Watch | None]] = field(default_factory=dict)
+    _wanted: dict[str, SourceSettings] = field(default_factory=dict)
     _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -170,27 +170,34 @@ class _Running:
         return {"file": str(self.options.config), **counts}
 
     def _want(self, settings: Settings) -> None:
-        """Watches the configuration file, and the settings' local repositories, in place of what was watched before."""
-        while self._watches:
-            self._watches.popitem()[1].close()
-        local = [source for source in settings.sources if is_local(source.url)]
-        self._wanted = {source.name: partial(self._watch_refs, source) for source in local}
-        self._wanted[_CONFIG] = lambda: self._files.watch_file(self.options.config, self._reload.set)
+        """Watches the settings' local repositories. Those that it watches already it does not let out of its sight."""
+        wanted = {source.name: source for source in settings.sources if is_local(source.url)}
+        for name in self._wanted:
+            if wanted.get(name) != self._wanted[name] and name in self._watches:
+                self._watches.pop(name).close()
+        self._wanted = wanted
         self._watch()
 
     def _watch(self) -> list[str]:
-        """Watches what is not watched, or no longer since its folder was deleted; returns what that was.
+        """Watches the configuration file and the wanted repositories, unless they are watched already; returns which
+        were not: new ones, and those whose folder was deleted and made anew.
 
         Where it is impossible, the interval still finds a change of a repository, and SIGHUP reloads.
         """
-        missing = [name for name in self._wanted if name not in self._watches or not self._watches[name].alive]
+        missing = [name for name in (_CONFIG, *self._wanted) if not self._is_watched(name)]
         for name in missing:
             with suppress(Transient):
-                watch = self._wanted[name]()
+                watch = self._open(name)
                 self._watches |= {name: watch} if watch else {}
-        return [name for name in missing if name in self._watches and self._watches[name].alive]
+        return list(filter(self._is_watched, missing))
 
-    def _watch_refs(self, source: SourceSettings) -> Watch | None:
+    def _is_watched(self, name: str) -> bool:
+        return name in self._watches and self._watches[name].alive
+
+    def _open(self, name: str) -> Watch | None:
+        if name == _CONFIG:
+            return self._files.watch_file(self.options.config, self._reload.set)
+        source = self._wanted[name]
         git_dir = local_git_dir(source.url)
         waker = partial(self.daemon.wake_source, source.name)
         return self._files.watch_refs(git_dir, source.branch, waker) if git_dir else None

@@ -209,8 +209,10 @@ class KubernetesCluster:
         """Ends the watches and the connections."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Before the tasks can let go of their connections: what is closed one by one takes its leave by TLS, and would
+        # still be at it when the event loop ends.
         await self._api.close()  # type: ignore[no-untyped-call]
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _path_of(manifest: Manifest) -> str:

@@ -91,7 +91,8 @@ class Growth:
     def size(self) -> int:
         """Bytes of all files that are in it now; 0 without such a folder."""
         try:
-            return sum(entry.stat().st_size for entry in os.scandir(self.folder))
+            with os.scandir(self.folder) as entries:
+                return sum(entry.stat().st_size for entry in entries)
         except OSError:  # a file went between the two calls, or the folder is not there: the next look tells
             return 0
 
