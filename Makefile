@@ -32,7 +32,8 @@ test-unit: $(READY) ## the fast tests: no cluster
 	@$(PYTEST) tests/unit tests/contract -q -n $(WORKERS)
 
 test-e2e: $(READY) sandbox-up ## contract and end-to-end tests on the sandbox, which is left running
-	@$(IN_SANDBOX) $(PYTEST) tests/contract tests/e2e -n $(WORKERS)
+	@$(IN_SANDBOX) $(PYTEST) tests/contract -q
+	@$(IN_SANDBOX) $(PYTEST) tests/e2e -n $(WORKERS)
 
 check: $(READY) ## style, types, import directions, generated documents
 	@$(VENV)/bin/ruff format --check --quiet .

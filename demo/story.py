@@ -200,7 +200,7 @@ def main() -> int:
     scene.load.rate = RATE
     kept = False
     try:
-        fine = _perform(scene, console)
+        fine = _perform(scene, console, keep=keep)
         if keep:
             how_to_look_around(scene, console)
             kept = True
@@ -215,12 +215,12 @@ def main() -> int:
             _tidy_up(scene)
 
 
-def _perform(scene: Scene, console: Console) -> bool:
+def _perform(scene: Scene, console: Console, *, keep: bool) -> bool:
     with scene.cluster.watch("Pod") as pods, scene.cluster.watch("Service") as services:
         with Screen(scene, console) as screen:
             story = Story(scene, screen, pods, services)
             story.play()
-        if not os.environ.get("KEEP"):
+        if not keep:
             scene.load.stop()
         return report(story, console)
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from reconciler import __version__
@@ -19,6 +20,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, SourceSettings, load_settings
+from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.errors import Invalid, ReconcilerError, Transient
 
@@ -45,8 +47,16 @@ async def run_daemon(options: Options) -> None:
     running.log = EventLog(clock.now, cluster.post_event)
     mirrors = Mirrors(options.data_dir)
     running.daemon = Daemon(cluster, running.log, clock, lambda source: _repository(source, mirrors))
-    await running.run(settings)
-    await cluster.close()
+    try:
+        await running.run(settings)
+    finally:
+        await cluster.close()
+
+
+_LOOK_AGAIN = 5.0
+"""Seconds between two looks for a folder that cannot be watched: nothing tells when it is there."""
+_CONFIG = ""
+"""The configuration file among what is watched, where a repository goes by its source's name."""
 
 
 @dataclass(slots=True)
@@ -55,12 +65,14 @@ class _Running:
 
     options: Options
     clock: SystemClock
+    look_again: float = _LOOK_AGAIN
     daemon: Daemon = field(init=False)
     log: EventLog = field(init=False)
     _out_since: dict[str, float] = field(default_factory=dict)
     _rejected: bool = False
     _files: FileWatcher = field(init=False)
-    _refs: dict[str, Watch] = field(default_factory=dict)
+    _wanted: dict[str, Callable[[], Watch | None]] = field(default_factory=dict)
+    _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -69,24 +81,30 @@ class _Running:
         return _spawn(name, work, self.log, self.clock)
 
     async def run(self, settings: Settings) -> None:
-        """Starts everything, waits for the signal, ends everything."""
+        """Starts everything, waits for the signal, ends everything. Raises `Invalid` for a hopeless address."""
         began = self.clock.now()
         self._files = FileWatcher()
         self._listen()
-        tasks = [self.spawn("events", self.log.run), self.spawn("configuration", self._reload_for_ever)]
-        with suppress(Transient):  # cannot be watched: SIGHUP still reloads
-            self._files.watch_file(self.options.config, self._reload.set)
-        self.log.emit(event("started", daemon_version=__version__, **self._summary(settings)))
-        await self.daemon.apply(settings)
-        self._watch_refs(settings)
-        reason = await self._stop
-        tasks.pop().cancel()  # no reload may start again what is being ended
-        await self.daemon.stop()
-        self.log.emit(event("stopped", reason=reason, duration=round(self.clock.now() - began, 3)))
-        await self.log.flush()
-        for task in tasks:
-            task.cancel()
-        self._files.close()
+        events = self.spawn("events", self.log.run)
+        try:
+            await self.daemon.apply(settings)
+            self.log.emit(event("started", daemon_version=__version__, **self._summary(settings)))
+            self._want(settings)
+            reason = await self._stopped_while_reloading()
+            await self.daemon.stop()
+            self.log.emit(event("stopped", reason=reason, duration=round(self.clock.now() - began, 3)))
+            await self.log.flush()
+        finally:
+            await self.daemon.stop()
+            await _ended(events)
+            self._files.close()
+
+    async def _stopped_while_reloading(self) -> str:
+        configuration = self.spawn("configuration", self._reload_for_ever)
+        try:
+            return await self._stop
+        finally:
+            await _ended(configuration)  # no reload may start again what is being ended
 
     def wake_app(self, name: str) -> None:
         """Something about the app changed in the cluster."""
@@ -114,40 +132,73 @@ class _Running:
             self._stop.set_result(reason)
 
     async def _reload_for_ever(self) -> None:
+        """Reads the file at once, too: it may have changed after the start read it, and before it was watched."""
         while True:
-            await self._reload.wait()
             self._reload.clear()
-            try:
-                settings = load_settings(self.options.config)
-                changed = await self.daemon.apply(settings)
-            except Invalid as error:
-                told = {"todo": "Correct the file: it is read again as soon as it changes"}
-                told |= _told(error, "The old configuration stays in force")
-                self.log.emit(event("config_rejected", file=str(self.options.config), **told))
-                self._rejected = True
-                continue
-            if changed or self._rejected:
-                self._rejected = False
-                self._watch_refs(settings)
-                self.log.emit(event("config_reloaded", **self._summary(settings)))
+            self._watch()
+            await self._read_again()
+            await self._asked_to_reload()
+
+    async def _read_again(self) -> None:
+        try:
+            settings = load_settings(self.options.config)
+            changed = await self.daemon.apply(settings)
+        except Invalid as error:
+            told = {"todo": "Correct the file: it is read again as soon as it changes"}
+            told |= _told(error, "The old configuration stays in force")
+            self.log.emit(event("config_rejected", file=str(self.options.config), **told))
+            self._rejected = True
+            return
+        if changed or self._rejected:
+            self._rejected = False
+            self._want(settings)
+            self.log.emit(event("config_reloaded", **self._summary(settings)))
+
+    async def _asked_to_reload(self) -> None:
+        """Waits for it, and looks meanwhile for folders that were not there to be watched, or were deleted."""
+        while not self._reload.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reload.wait(), self.look_again)
+            for name in self._watch():
+                if name == _CONFIG:
+                    self._reload.set()
+                else:
+                    self.daemon.wake_source(name)
 
     def _summary(self, settings: Settings) -> dict[str, object]:
         counts = {"apps": len(settings.apps), "sources": len(settings.sources)}
         return {"file": str(self.options.config), **counts}
 
-    def _watch_refs(self, settings: Settings) -> None:
-        """Local repositories are noticed at once; where that is impossible, the interval still finds the change."""
-        for watch in self._refs.values():
-            watch.close()
-        self._refs.clear()
-        for source in settings.sources:
-            git_dir = local_git_dir(source.url)
-            if git_dir is not None:
-                with suppress(Transient):
-                    self._refs[source.name] = self._files.watch_refs(git_dir, source.branch, self._waker(source.name))
+    def _want(self, settings: Settings) -> None:
+        """Watches the configuration file, and the settings' local repositories, in place of what was watched before."""
+        while self._watches:
+            self._watches.popitem()[1].close()
+        local = [source for source in settings.sources if is_local(source.url)]
+        self._wanted = {source.name: partial(self._watch_refs, source) for source in local}
+        self._wanted[_CONFIG] = lambda: self._files.watch_file(self.options.config, self._reload.set)
+        self._watch()
 
-    def _waker(self, source: str) -> Callable[[], None]:
-        return lambda: self.daemon.wake_source(source)
+    def _watch(self) -> list[str]:
+        """Watches what is not watched, or no longer since its folder was deleted; returns what that was.
+
+        Where it is impossible, the interval still finds a change of a repository, and SIGHUP reloads.
+        """
+        missing = [name for name in self._wanted if name not in self._watches or not self._watches[name].alive]
+        for name in missing:
+            with suppress(Transient):
+                watch = self._wanted[name]()
+                self._watches |= {name: watch} if watch else {}
+        return [name for name in missing if name in self._watches and self._watches[name].alive]
+
+    def _watch_refs(self, source: SourceSettings) -> Watch | None:
+        git_dir = local_git_dir(source.url)
+        waker = partial(self.daemon.wake_source, source.name)
+        return self._files.watch_refs(git_dir, source.branch, waker) if git_dir else None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _spawn(name: str, work: Work, log: EventLog, clock: SystemClock) -> asyncio.Task[None]:

@@ -74,6 +74,11 @@ class Cluster(Protocol):
         """Creates an object; `Blocked` when one of that name exists and is not ours, `Conflict` when it is ours."""
         ...
 
+    async def overwrite(self, manifest: Manifest, manager: str, live: Ref) -> Manifest:
+        """Writes the fields below `spec` and the annotations of `manifest` over those of `live`, each as a whole,
+        whoever owned them; on the condition of `live`'s version. `manager` owns them by update afterwards."""
+        ...
+
     async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
         """Forgets what `manager` owns by create or update (not by apply); on the condition of `live`'s version."""
         ...

@@ -27,7 +27,6 @@ class Write:
     name: str
     code: int
     at: float
-    agent: str
     manager: str
     revision: str
     version: str
@@ -55,9 +54,17 @@ class Audit:
 
     def moves(self, service: str) -> list[tuple[str, str]]:
         """Every move of the Service's selector, as (from, to), whoever made it."""
+        return [(before.revision, after.revision) for before, after in self._moves(service)]
+
+    def movers(self, service: str) -> list[str]:
+        """The field managers that made those moves, one for each."""
+        return [after.manager for _, after in self._moves(service)]
+
+    def _moves(self, service: str) -> list[tuple[Write, Write]]:
+        """The writes before and after each move."""
         written = [each for each in self.writes("services") if each.name == service and each.succeeded]
-        seen = [each.revision for each in written if each.revision]
-        return [(before, after) for before, after in pairwise(seen) if before != after]
+        seen = [each for each in written if each.revision]
+        return [(before, after) for before, after in pairwise(seen) if before.revision != after.revision]
 
     def created(self, resource: str) -> list[str]:
         """Names of what was created, by POST or by an apply; one that was created twice is in it twice."""
@@ -87,7 +94,6 @@ def _write(entry: dict[str, Any]) -> Write:
         name=name,
         code=entry["responseStatus"]["code"],
         at=datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
-        agent=entry.get("userAgent", ""),
         manager=parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager", [""])[0],
         revision=selector.get(_REVISION, ""),
         version=selector.get("version", ""),

@@ -21,6 +21,7 @@ _PATHS = {
     "Namespace": "/api/v1/namespaces",
     "Service": "/api/v1/namespaces/{}/services",
     "Pod": "/api/v1/namespaces/{}/pods",
+    "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Event": "/api/v1/namespaces/{}/events",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",

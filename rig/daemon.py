@@ -46,6 +46,7 @@ class Daemon:
         """Starts it. Returns at once: wait for `started` if it matters."""
         assert self._process is None, "it runs already"
         self._read()
+        self._let_go()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lives += 1
         self._process = self._spawn()
@@ -96,6 +97,9 @@ class Daemon:
         """Ends it, however it is, if it runs."""
         if self._process is not None:
             self.kill()
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._reader:
             self._reader.close()
             self._reader = None

@@ -8,7 +8,6 @@ same addresses would meet its own past for a while, whoever made the Service.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import threading
 from bisect import bisect_left
@@ -19,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from rig.daemon import Daemon
 from rig.waiting import until
 from sandbox import Sandbox
 
@@ -78,10 +78,13 @@ class Client:
                 self._requests += [_request(line) for line in lines]
 
     def stop(self) -> None:
-        """Ends it after the requests under way."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        self._process.wait(15)
+        """Ends it after the requests under way; one that does not end is killed. It may have ended before."""
+        self._process.terminate()
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._read()
         with self._lock:
             if self._reader is not None:
@@ -98,6 +101,8 @@ class Load:
     sandbox: Sandbox
     rate: float = 200
     workers: int = 8
+    daemons: Sequence[Daemon] = ()
+    """Those that work on what answers it: their story is told when a request fails."""
     _knocker: Client | None = None
     _client: Client | None = None
     _opener: threading.Thread | None = None

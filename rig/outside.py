@@ -19,11 +19,23 @@ _ROOT = Path(__file__).resolve().parents[1]
 def run_inside(module: str, arguments: list[str], *, keep: bool = False) -> int:
     """`python -m MODULE ARGUMENTS` in the network of a real sandbox, which is brought up for it if need be.
 
-    Returns its exit status. A sandbox that was brought up for it is taken down again, unless it is to be kept.
+    Returns its exit status, or 1 if something of the sandbox is left. A sandbox that was brought up for it is taken
+    down again, unless it is to be kept.
     """
     console = Console(highlight=False)
     sandbox = Sandbox()
     found_running = sandbox.running
+    status = _up_and_run(sandbox, module, arguments, console)
+    if found_running or keep or not sandbox.running:
+        return status
+    console.print("Taking the sandbox down again …", style="dim")
+    left = sandbox.down()
+    for line in left:
+        console.print(f"left behind: {line}", style="red", markup=False)
+    return 1 if left else status
+
+
+def _up_and_run(sandbox: Sandbox, module: str, arguments: list[str], console: Console) -> int:
     try:
         console.print("[bold]A Kubernetes cluster on this machine[/] (the first time it is compiled: some minutes)")
         sandbox.up()
@@ -36,10 +48,6 @@ def run_inside(module: str, arguments: list[str], *, keep: bool = False) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    finally:
-        if not found_running and not keep and sandbox.running:
-            console.print("Taking the sandbox down again …", style="dim")
-            sandbox.down()
 
 
 def _run(command: list[str], console: Console) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,17 @@ class Scene:
         self.folder = folder
         self.namespace = f"{kind}-{secrets.token_hex(4)}"
         self.cluster = Cluster(sandbox.kubeconfig, self.namespace)
+        self._closing = ExitStack()
+        self._closing.callback(self.cluster.close)
         self.audit = Audit(sandbox.audit_log, self.namespace)
         used = self.cluster.used_node_ports()
         self.node_port = next(each for each in node_ports if each not in used)
         self.cluster.create({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": self.namespace}})
+        self._closing.callback(self.cluster.delete, "Namespace", self.namespace)
         self.repository = Repository(folder / "repository")
         self.config = folder / "reconciler.yaml"
         self.configure()
-        self._closing: list[Daemon | Load] = []
+        self._daemons: list[Daemon] = []
         self.daemon = self.another_daemon("daemon")
         self.load = self.another_load("load")
 
@@ -89,13 +93,14 @@ class Scene:
             prefix = [each for each in prefix if not each.startswith("KUBECONFIG=")]
             environment["KUBECONFIG"] = str(kubeconfig)
         made = Daemon(config or self.config, self.folder / name, prefix, environment)
-        self._closing.append(made)
+        self._daemons.append(made)
+        self._closing.callback(made.close)
         return made
 
     def another_load(self, name: str, path: str = "", rate: float = 200) -> Load:
         """Load that is not started yet; `close` ends it, too."""
-        made = Load(self.url + path, self.folder / f"{name}.txt", self.sandbox, rate)
-        self._closing.append(made)
+        made = Load(self.url + path, self.folder / f"{name}.txt", self.sandbox, rate, daemons=self._daemons)
+        self._closing.callback(made.close)
         return made
 
     def release(self, version: str, values: Mapping[str, Any] | None = None) -> str:
@@ -128,8 +133,5 @@ class Scene:
         return str(self.cluster.service(APP)["spec"]["selector"].get("version", ""))
 
     def close(self) -> None:
-        """Ends every process and deletes the namespace; the API server takes its time over the latter."""
-        for each in self._closing:
-            each.close()
-        self.cluster.delete("Namespace", self.namespace)
-        self.cluster.close()
+        """Ends every process and deletes the namespace, whichever of these fails; the latter takes its time."""
+        self._closing.close()

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from . import build, workloads
 from .cluster import Control
+from .errors import SandboxError
 from .images import SAMPLE_IMAGE
 from .isolation import SOURCE_ADDRESSES, in_network
 from .paths import DEFAULT_NAME, StatePaths
+from .procs import Process
 from .progress import Progress
+from .supervision import Running
 
 
 class Sandbox:
@@ -46,13 +49,22 @@ class Sandbox:
 
     @contextmanager
     def paused(self, component: str) -> Iterator[None]:
-        """Stops one component in its tracks (SIGSTOP) for as long as the `with` lasts: one that hears late of things."""
-        pid = self._control.supervision.components()[component].pid
-        os.kill(pid, signal.SIGSTOP)
+        """Halts one component (SIGSTOP) for as long as the `with` lasts: one that hears late of things."""
+        process = process_of(component, self._control.supervision.components().get(component))
+        process.signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            process.signal(signal.SIGCONT)
+
+    @contextmanager
+    def stopped(self, component: str) -> Iterator[None]:
+        """Ends one component for as long as the `with` lasts; starts it afterwards, and returns when it works."""
+        self._control.stop(component)
+        try:
+            yield
+        finally:
+            self._control.restart(component)
 
     @property
     def running(self) -> bool:
@@ -118,3 +130,11 @@ class Sandbox:
     def import_image(self, archive: Path) -> None:
         """Import an OCI or Docker archive, for pods with `imagePullPolicy: IfNotPresent`."""
         workloads.import_image(self._control.cluster(self._control.require()), archive)
+
+
+def process_of(component: str, running: Running | None) -> Process:
+    """The live process of a component. Never none: a signal to the id 0 would go to the caller's own group."""
+    process = Process.find(running.pid) if running and running.pid else None
+    if process is None:
+        raise SandboxError(f"{component} does not run")
+    return process

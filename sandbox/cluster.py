@@ -163,13 +163,22 @@ class Control:
 
     def restart(self, name: str) -> None:
         """Stop one component, wait until it has gone, start it, wait until it works."""
-        layout = self.require()
-        known = {component.name: component for component in self.cluster(layout).components()}
+        component = self._component(name)
+        with self._lock():
+            self._start([component])
+
+    def stop(self, name: str) -> None:
+        """Stop one component, wait until it has gone."""
+        component = self._component(name)
+        with self._lock():
+            self.supervision.stop_component(component.name)
+
+    def _component(self, name: str) -> Component:
+        known = {component.name: component for component in self.cluster(self.require()).components()}
         component = known.get(name) or known.get(name.removeprefix("kube-")) or known.get(f"kube-{name}")
         if component is None:
             raise SandboxError(f"no component {name!r}; there are {', '.join(known)}")
-        with self._lock():
-            self._start([component])
+        return component
 
     def require(self) -> Layout:
         """The layout of the sandbox, which has to run."""

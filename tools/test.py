@@ -1,24 +1,29 @@
 """All tests in one run, on one sandbox: what `make test` does after its checks.
 
-The sandbox is brought up while the unit tests run, and taken down at the end unless it was there before. The last
-line sums up every part.
+The sandbox is brought up after the unit tests (both want all of the machine), and taken down at the end unless it was
+there before. Of a part that fails, the sandbox's logs and the failed tests' folders are kept, and it is said where. The
+last line sums up every part.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sandbox import Sandbox
+from sandbox.supervision import last_lines
 
 ROOT = Path(__file__).resolve().parent.parent
+_TOLD_LOGS = ("kube-proxy", "controller-manager")
+"""The components whose lateness tests fail by, and whose last words are shown."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +48,52 @@ class Result:
 
 
 def main() -> int:
-    """Runs every part; returns 0 if all passed, and more than none did."""
+    """Runs every part; returns 0 if all passed, more than none did, and nothing is left of the sandbox."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=2)
     workers = ("-n", str(parser.parse_args().workers))
     sandbox = Sandbox()
     found_up = sandbox.running
     results = [run(Part("unit", ("tests/unit", "-q", *workers)), sandbox)]
+    left: list[str] = []
     try:
         sandbox.up()
         results.append(run(Part("contract", ("tests/contract", "-q"), inside=True), sandbox))
         results.append(run(Part("end-to-end", ("tests/e2e", *workers), inside=True), sandbox))
     finally:
         if not found_up:
-            sandbox.down()
-    return summary(results)
+            left = sandbox.down()
+    for line in left:
+        print(f"left behind: {line}")
+    return summary(results) or bool(left)
 
 
 def run(part: Part, sandbox: Sandbox) -> Result:
     """Runs one part, its output passed through, its counts read from pytest's own report."""
     prefix = sandbox.exec_prefix() if part.inside else []
     environment = os.environ | {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", "thorough")}
-    with TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        began = time.monotonic()
-        command = [*prefix, sys.executable, "-m", "pytest", *part.arguments, f"--junit-xml={report}"]
-        print(f"\n=== {part.name} tests", flush=True)
-        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-        return counted(part.name, code, report, time.monotonic() - began)
+    folder = Path(tempfile.mkdtemp(prefix=f"reconciler-{part.name}-"))
+    report = folder / "report.xml"
+    began = time.monotonic()
+    command = [*prefix, sys.executable, "-m", "pytest", *part.arguments, f"--junit-xml={report}"]
+    command += [f"--basetemp={folder / 'tests'}", "-o", "tmp_path_retention_policy=failed"]
+    print(f"\n=== {part.name} tests", flush=True)
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    result = counted(part.name, code, report, time.monotonic() - began)
+    if code and part.inside:
+        keep(folder, sandbox)
+    else:
+        shutil.rmtree(folder)
+    return result
+
+
+def keep(folder: Path, sandbox: Sandbox) -> None:
+    """Adds the sandbox's logs, which go with it, to what is left of the failed tests, and says where all that is."""
+    logs = sandbox.audit_log.parent
+    shutil.copytree(logs, folder / "logs", dirs_exist_ok=True)
+    for component in _TOLD_LOGS:
+        print(f"--- the end of {component}'s log\n{last_lines(logs / f'{component}.log')}")
+    print(f"--- the failed tests' folders and all logs: {folder}", flush=True)
 
 
 def counted(name: str, code: int, report: Path, seconds: float) -> Result:

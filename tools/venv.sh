@@ -26,6 +26,7 @@ if ! command -v git >/dev/null; then
   fi
 fi
 echo "Python packages into $venv (about a minute)"
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# Without pip it is what an interrupted first call has left.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

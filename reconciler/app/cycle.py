@@ -76,6 +76,10 @@ class Cycle:
         self._executor = Executor(self.cluster, self.telemetry, self.clock)
         self.told = _Told(self.telemetry)
 
+    def inherit(self, former: Cycle) -> None:
+        """Takes over what a former cycle of this app has seen: an old switch is not news after a reload."""
+        self._seen = former._seen
+
     async def synced(self) -> None:
         """Returns once it is known for sure what the cluster holds of the app."""
         await self.cluster.synced(self.app.namespace)
@@ -95,7 +99,8 @@ class Cycle:
         """Sees and plans, and changes nothing. Raises what Git and the cluster raise."""
         desired, observed = await self._eyes.see(tip.commit)
         observed = with_equivalent(observed, self._equivalent)
-        return desired, observed, plan(desired, observed, self.clock.now())
+        standing = await self._eyes.see_standing(desired, observed)
+        return desired, observed, plan(desired, observed, self.clock.now(), standing)
 
     async def preconditions(self, made: Plan) -> None:
         """Raises what a plan would fail at before its first write; changes nothing."""
@@ -184,7 +189,7 @@ class _Told:
     def about(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         """Emits what is new in this plan. `now` in epoch seconds."""
         self._readiness(desired, observed, made, now)
-        self._health(desired, observed, made)
+        self._health(desired, observed, made, now)
         if made.phase is self.phase:
             return
         before = self.phase.value if self.phase else None
@@ -207,9 +212,9 @@ class _Told:
             began = target.claim.since if target.claim and target.claim.commit == desired.commit else now
             self._emit("revision_ready", desired, None, replicas=target.replicas, duration=round(now - began, 3))
 
-    def _health(self, desired: Desired, observed: Observed, made: Plan) -> None:
+    def _health(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         target = observed.workload(desired.revision)
-        found = trouble(target) if target and made.phase is Phase.PROGRESSING else ""
+        found = trouble(target, now) if target and made.phase is Phase.PROGRESSING else ""
         if found and found != self._trouble:
             self._emit("revision_unhealthy", desired, None, reason=found)
         self._trouble = found or self._trouble

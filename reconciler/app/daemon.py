@@ -54,13 +54,14 @@ class Daemon:
         renewed = {name for name, run in self._sources.items() if sources.get(name) != run.made_from}
         new = sources.keys() - self._sources.keys()
         opened = await self._open([each for name, each in sources.items() if name in renewed | new])
+        former = {name: run.part.cycle for name, run in self._apps.items()}
         await self._end_apps(lambda app: apps.get(app.name) != app or app.source in renewed)
         await self._end_sources(renewed)
         for name, repository in opened.items():
             self._start_source(sources[name], repository)
         started = [app for app in apps.values() if app.name not in self._apps]
         for app in started:
-            self._start_app(app)
+            self._start_app(app, former.get(app.name))
         ended = before - self._apps.keys()
         return bool(opened or renewed or started or ended)
 
@@ -96,9 +97,11 @@ class Daemon:
         task = self._start(f"source {settings.name}", source.run)
         self._sources[settings.name] = _Running(settings, source, task)
 
-    def _start_app(self, app: App) -> None:
+    def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
         cycle = Cycle(app, source.repository, self.cluster, self.telemetry, self.clock)
+        if former and former.app.namespace == app.namespace:
+            cycle.inherit(former)
         loop = AppLoop(cycle, self.telemetry, self.clock, lambda: source.tip, source.ask)
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
 

@@ -18,10 +18,11 @@ from reconciler.core.action import (
     Retire,
     Switch,
 )
-from reconciler.core.event import event
+from reconciler.core.event import EVENTS, event
 from reconciler.core.memory import Active, read_claim
 from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.errors import Blocked
 from reconciler.ports import Clock, Cluster, Telemetry
 
 
@@ -46,12 +47,15 @@ class Executor:
                 await self.cluster.require_free(action.manifest)
                 return frozenset()
             case Apply():
-                stored = await self.cluster.apply(action.manifest, APPLY_MANAGER, action.live)
+                stored = await self._apply(action)
                 if action.live and stored["metadata"]["resourceVersion"] == action.live.resource_version:
+                    _refuse_additions(action, stored)
                     name = f"{action.live.kind}/{action.live.name}"
                     return frozenset(f"{name} {each.identity}" for each in action.differences)
             case CreateService():
                 about = await self.cluster.create(action.manifest, SWITCH_MANAGER)
+            case Switch() if action.over:
+                about = await self.cluster.overwrite(action.manifest, SWITCH_MANAGER, action.service)
             case Switch() | Remember():
                 about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.service)
             case Handover():
@@ -63,13 +67,22 @@ class Executor:
         self.tell(action, desired, about, noticed_at)
         return frozenset()
 
+    async def _apply(self, action: Apply) -> Manifest:
+        if action.over is None or action.live is None:
+            return await self.cluster.apply(action.manifest, APPLY_MANAGER, action.live)
+        stored = await self.cluster.overwrite(action.over, APPLY_MANAGER, action.live)
+        now = replace(action.live, resource_version=stored["metadata"]["resourceVersion"])
+        stored = await self.cluster.apply(action.manifest, APPLY_MANAGER, now)
+        # Owned by apply from here on, so that a port which leaves the templates goes.
+        return await self.cluster.drop_update_ownership(stored, APPLY_MANAGER)
+
     def tell(self, action: Action, desired: Desired, about: Manifest | None, noticed_at: float) -> None:
         """Tells that `action` took effect."""
         match action:
             case Apply():
                 self._applied(action, desired, about, noticed_at)
             case CreateService():
-                why = f"first release: commit {desired.commit[:12]} wants {desired.version}"
+                why = f"there was no Service, and commit {desired.commit[:12]} wants {desired.version}"
                 self._switched(desired, about, action.to, None, action.began, why)
             case Switch():
                 self._switched(desired, about, action.to, action.source, action.began, action.reason)
@@ -79,7 +92,8 @@ class Executor:
                 self._remembered(action, desired, about)
             case Retire() if action.event:
                 gone = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
-                fields = {**who(desired), **gone, "reason": action.reason}
+                known = {**who(desired), **gone, "reason": action.reason}
+                fields = {key: known[key] for key in EVENTS[action.event].fields}
                 self.telemetry.emit(event(action.event, **fields), about)
 
     def _emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
@@ -109,7 +123,9 @@ class Executor:
         self, desired: Desired, about: Manifest | None, to: Active, source: Active | None, began: float, reason: str
     ) -> None:
         took = round(to.since - began, 3)
-        self._emit("switched", desired, about, **came_from(source), duration=took, reason=reason)
+        fields = {**who(desired), **came_from(source), "duration": took, "reason": reason}
+        fields |= {"version": to.version, "revision": to.revision, "colour": to.colour.value}
+        self.telemetry.emit(event("switched", **fields), about)
 
     def _rolled_back(self, desired: Desired, about: Manifest | None, action: Switch) -> None:
         took = round(action.to.since - action.began, 3)
@@ -129,6 +145,21 @@ class Executor:
         at_rendered = replace(action.service, resource_version=stored["metadata"]["resourceVersion"])
         stored = await self.cluster.apply(action.kept, SWITCH_MANAGER, at_rendered)
         await self.cluster.drop_update_ownership(stored, SWITCH_MANAGER)
+
+
+def _refuse_additions(action: Apply, stored: Manifest) -> None:
+    """What a hand added to a pod template (a container, a variable) an apply does not take away. Traffic must not move
+    to pods that Git does not know of. What a webhook adds counts as ours, by its field manager."""
+    added = [each for each in action.differences if each.wanted is None and each.path.startswith("spec.template")]
+    others = other_managers(stored, "spec", "template")
+    if added and others:
+        kind, name = stored["kind"], stored["metadata"]["name"]
+        raise Blocked(
+            f"{', '.join(sorted(others))} added to its pod template what Git does not have: {added[0].path}",
+            where=f"{kind} {stored['metadata']['namespace']}/{name}",
+            untouched="Traffic stays where it is",
+            todo=f"Take that back, or delete the {kind}: it is not in service, and is made anew",
+        )
 
 
 def who(desired: Desired) -> dict[str, object]:

@@ -26,8 +26,8 @@ _CONFLICTS = 11
 
 _NEVER = 3600.0
 _FIRM = 1.0
-"""Seconds after a failure for which changes in the cluster do not bring on the next try: our own writes are such changes,
-and a cluster in trouble has many."""
+"""Seconds after a failure for which changes in the cluster do not bring on the next try: our own writes are such
+changes, and a cluster in trouble has many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ import posixpath
 from dataclasses import dataclass, replace
 
 from reconciler.app.builtin import builtin_templates
-from reconciler.core.model import App, Desired, Release, Template
+from reconciler.core.memory import Active
+from reconciler.core.model import App, Desired, Release, Slot, Template
 from reconciler.core.observed import Observed, observe
 from reconciler.core.render import identify, render
 from reconciler.core.slot import choose_slot
 from reconciler.core.template import templates_in
 from reconciler.core.versionfile import merge_values, parse_version_file
-from reconciler.errors import Invalid
+from reconciler.errors import Invalid, ReconcilerError
 from reconciler.ports import Cluster, Repository
 
 
@@ -46,6 +47,7 @@ class Eyes:
     _release: tuple[Release, str] | None = None
     _invalid: tuple[str, Invalid] | None = None
     _desired: Desired | None = None
+    _standing: tuple[tuple[str, str], Desired | None] | None = None
 
     async def see(self, commit: str) -> tuple[Desired, Observed]:
         """The app as Git wants it at `commit`, and as the cluster has it. Raises what either side raises."""
@@ -56,6 +58,25 @@ class Eyes:
         if desired is None or (desired.commit, desired.revision, desired.slot) != (commit, revision, slot):
             self._desired = desired = render(self.app, release, slot)
         return desired, observed
+
+    async def see_standing(self, desired: Desired, observed: Observed) -> Desired | None:
+        """The active revision as its own commit rendered it, if Git wants another one now. None as well if that commit
+        can no longer be read, or renders another revision by now (the configuration changed)."""
+        active = observed.service.memory.active if observed.service else None
+        if active is None or active.revision == desired.revision:
+            return None
+        known = active.commit, active.revision
+        if self._standing is None or self._standing[0] != known:
+            slot = choose_slot(active.revision, active.commit, observed)
+            self._standing = known, await self._rendered(active, slot)
+        return self._standing[1]
+
+    async def _rendered(self, active: Active, slot: Slot) -> Desired | None:
+        try:
+            release = await read_release(self.app, self.repository, active.commit)
+            return render(self.app, release, slot) if identify(self.app, release) == active.revision else None
+        except ReconcilerError:
+            return None
 
     async def see_cluster(self) -> Observed:
         """The app as the cluster has it."""

@@ -38,7 +38,8 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Server-side apply of `manifest`. `live` None: it must not exist yet."""
+    """Server-side apply of `manifest`. `live` None: it must not exist yet. `over`: what is written over first, whoever
+    owns it."""
 
     manifest: Manifest
     purpose: Purpose
@@ -46,6 +47,7 @@ class Apply:
     differences: tuple[Difference, ...] = ()
     rejection: Rejection | None = None
     reason: str = ""
+    over: Manifest | None = None
 
     def __str__(self) -> str:
         name = f"{self.manifest['kind']} {self.manifest['metadata']['name']}"
@@ -79,8 +81,8 @@ class CreateService:
 class Switch:
     """Moves the selector and writes the memory, in one request on the condition `service.resource_version`.
 
-    `manifest` holds the selector, the memory, and the ports if (and only if) they change with the switch. `began`
-    (epoch seconds) is when the promotion claimed the revision.
+    `manifest` holds the selector, the memory, and the ports if (and only if) they change with the switch; it is
+    applied, or (`over`) written over what is there. `began` (epoch seconds) is when the revision was claimed.
     """
 
     service: Ref
@@ -90,6 +92,7 @@ class Switch:
     began: float
     rollback: bool
     reason: str
+    over: bool = False
 
     def __str__(self) -> str:
         left = self.source.revision if self.source else "nothing"
@@ -131,7 +134,7 @@ class Handover:
 @dataclass(frozen=True, slots=True)
 class Retire:
     """Deletes objects of one revision. `event` is `retired` or `overtaken` for its Deployment, '' for what goes with
-    it."""
+    it, `leftovers_deleted` for what was left of it."""
 
     revision: str
     version: str

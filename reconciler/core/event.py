@@ -140,6 +140,10 @@ EVENTS: Mapping[str, Spec] = {
         "A promotion was overtaken by a newer commit; what it had started was deleted.",
         (*_WHO, "reason"),
     ),
+    "leftovers_deleted": Spec(
+        "Configuration of a revision whose Deployment and pods are gone was deleted.",
+        ("app", "namespace", "revision", "commit", "reason"),
+    ),
     "retired": Spec("An old colour was deleted.", (*_WHO, "reason"), on_service=True),
     "object_updated": Spec(
         "Fields were changed in place, as Git or the configuration asks; no pod was restarted.",

@@ -2,16 +2,21 @@
 
 Two witnesses, and both have to agree. The *pods* are what the kubelet says now: one that turned unready is seen at
 once. The *Deployment's status* is what Kubernetes' controllers know: the controller that fills EndpointSlices reads the
-same cache of pods as the one that counts them there. When a control plane comes back from an outage that cache may be
-up to a minute behind ours, and a selector that moved before it had caught up would lead to no endpoint at all.
+same cache of pods as the one that counts them there (and counts none of another Deployment's). When a control plane
+comes back from an outage that cache may be up to a minute behind ours, and a selector that moved before it had caught
+up would lead to no endpoint at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
 from reconciler.core.observed import Pod, Workload
 
-_CLOCKS = 2.0
-"""Seconds by which two API servers that stamp objects may differ, and those stamps are cut to whole seconds."""
+PATIENCE = 15.0
+"""Seconds for which a container may run without being ready before that is told."""
 
 
 def is_ready(workload: Workload) -> bool:
@@ -22,8 +27,17 @@ def is_ready(workload: Workload) -> bool:
     """
     if workload.deleting or workload.replicas < 1 or not _settled(workload):
         return False
-    ready = sum(1 for pod in _own(workload) if pod.ready)
+    ready = sum(1 for pod in _staying(workload) if pod.ready)
     return min(ready, workload.available) >= workload.replicas
+
+
+def can_serve(workload: Workload) -> bool:
+    """Whether at least one pod of a revision that was wholly available before is ready, and known to be.
+
+    Less than `is_ready`: enough where the alternative is that nobody is served.
+    """
+    ready = any(pod.ready and not pod.terminating for pod in workload.pods)
+    return not workload.deleting and workload.completed and ready and workload.available > 0
 
 
 def ready_pods(workload: Workload) -> frozenset[str]:
@@ -31,18 +45,46 @@ def ready_pods(workload: Workload) -> frozenset[str]:
     return frozenset(pod.name for pod in workload.pods if pod.ready and not pod.terminating)
 
 
-def trouble(workload: Workload) -> str:
-    """The first pod's trouble in the kubelet's own words, or '' while nothing is wrong."""
-    return next((f"pod {pod.name}: {pod.trouble}" for pod in _own(workload) if pod.trouble), "")
+def trouble(workload: Workload, now: float) -> str:
+    """What keeps the revision from getting ready, in the words of Kubernetes; '' while nothing is wrong.
+
+    `now` in epoch seconds: a container that runs and does not get ready is no trouble before `PATIENCE` is over.
+    """
+    if workload.failure:
+        return workload.failure
+    found = (f"pod {pod.name}: {_pod_trouble(workload, pod, now)}" for pod in _staying(workload))
+    return next((each for each in found if not each.endswith(": ")), "")
+
+
+def trouble_from(workload: Workload, now: float) -> float | None:
+    """When (epoch seconds) a container that is not ready yet becomes a trouble, if that is ahead."""
+    due = (pod.waiting_since + PATIENCE for pod in _staying(workload) if pod.waiting)
+    return min((each for each in due if each > now), default=None)
 
 
 def explain(workload: Workload) -> str:
-    """How far the revision is, in one line, with the first pod's trouble, or why it is not ready."""
-    ready = sum(1 for pod in _own(workload) if pod.ready)
+    """How far the revision is, in one line, with the first trouble, or why it is not ready."""
+    ready = sum(1 for pod in _staying(workload) if pod.ready)
     progress = f"{ready} of {workload.replicas} pods ready"
     known = f"{workload.available} available by the Deployment's status" if workload.available < ready else ""
-    unready = (f"pod {pod.name}: {pod.unready}" for pod in _own(workload) if not pod.ready and pod.unready)
-    return "; ".join(part for part in (progress, known, trouble(workload) or next(unready, "")) if part)
+    unready = (f"pod {pod.name}: {pod.unready}" for pod in _staying(workload) if not pod.ready and pod.unready)
+    return "; ".join(part for part in (progress, known, trouble(workload, inf) or next(unready, "")) if part)
+
+
+def _pod_trouble(workload: Workload, pod: Pod, now: float) -> str:
+    if pod.trouble or not pod.waiting or pod.waiting_since + PATIENCE > now:
+        return pod.trouble
+    containers = workload.live["spec"]["template"]["spec"]["containers"]
+    probe = next((each.get("readinessProbe") for each in containers if each["name"] == pod.waiting), None)
+    return f"container {pod.waiting} runs, but {_asked(probe or {})} does not succeed"
+
+
+def _asked(probe: Mapping[str, Any]) -> str:
+    """A readiness probe in words: a wrong path or port is the most usual fault of a first release."""
+    http, tcp = probe.get("httpGet"), probe.get("tcpSocket")
+    if http:
+        return f"its readiness probe, GET {http.get('path', '/')} on port {http.get('port')},"
+    return f"its readiness probe, a connection to port {tcp.get('port')}," if tcp else "its readiness probe"
 
 
 def _settled(workload: Workload) -> bool:
@@ -51,6 +93,5 @@ def _settled(workload: Workload) -> bool:
     return seen and workload.updated >= workload.replicas and workload.total == workload.updated
 
 
-def _own(workload: Workload) -> list[Pod]:
-    """Pods that this very Deployment can have made: not those of a deleted one of the same name."""
-    return [pod for pod in workload.pods if not pod.terminating and pod.created > workload.created - _CLOCKS]
+def _staying(workload: Workload) -> list[Pod]:
+    return [pod for pod in workload.pods if not pod.terminating]

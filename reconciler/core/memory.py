@@ -17,7 +17,7 @@ from typing import Any
 
 from reconciler.core.model import PREFIX, Colour
 
-HISTORY_LIMIT = 10
+HISTORY_LIMIT = 50
 REASON_LIMIT = 1000
 
 

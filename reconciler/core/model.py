@@ -22,6 +22,9 @@ LABEL_REVISION = PREFIX + "revision"
 LABEL_COLOUR = PREFIX + "colour"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "reconciler"
+ANNOTATION_RENDERING = PREFIX + "rendering"
+"""`NAME@HASH` of an object as it was last rendered and applied. By the hash, a change that Git asks for is told from a
+drift; by the name, an object of ours from a copy that somebody made of it."""
 
 
 class Colour(StrEnum):

@@ -11,7 +11,16 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.core.memory import Claim, Memory, Rejection, read_claim, read_memory, read_rejection
-from reconciler.core.model import LABEL_COLOUR, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY, PREFIX, Colour, Manifest
+from reconciler.core.model import (
+    ANNOTATION_RENDERING,
+    LABEL_COLOUR,
+    LABEL_MANAGED_BY,
+    LABEL_REVISION,
+    MANAGED_BY,
+    PREFIX,
+    Colour,
+    Manifest,
+)
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
@@ -23,24 +32,27 @@ SWITCH_MANAGER = "reconciler-switch"
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod. `ready_since` and `created` are seconds since the epoch; `trouble` is its own words, or '';
-    `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet."""
+    """One pod. `ready_since` is in seconds since the epoch; `trouble` is its own words, or '';
+    `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet. `waiting` names a container
+    that runs and is not ready ('' if none), `waiting_since` is when it was started."""
 
     name: str
     revision: str
     ready: bool
     ready_since: float
-    created: float
     terminating: bool
     trouble: str
     unready: str = ""
+    waiting: str = ""
+    waiting_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One Deployment of ours with its pods. `replicas` is the wanted count, `noted_replicas` what Git asked for when it
-    was last applied ('' if unknown); `total`, `updated` and `available` are what the Deployment's status says at
-    `observed_generation`."""
+    was last applied ('' if unknown). `total`, `updated` and `available` are what the Deployment's status says at
+    `observed_generation`, `failure` why pods cannot be made ('' if they can); `completed`, whether all of its
+    pods were available at once before, whatever became of them since."""
 
     name: str
     uid: str
@@ -57,10 +69,12 @@ class Workload:
     total: int
     updated: int
     available: int
+    completed: bool
     pod_labels: Mapping[str, str]
     claim: Claim | None
     rejection: Rejection | None
     noted_replicas: str
+    failure: str
     pods: tuple[Pod, ...]
     live: Manifest
 
@@ -103,6 +117,9 @@ class Observed:
 
     `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be none to the API server.
     `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if it never was away.
+    `serving`: revisions with ready endpoints in any Service of the app, also in one that is no longer the active one;
+    `running`: revisions that have pods, of whatever Deployment. `strays`: names of Services of ours other than the
+    active one.
     """
 
     service: ActiveService | None
@@ -110,6 +127,9 @@ class Observed:
     configs: tuple[Config, ...] = ()
     equivalent: frozenset[str] = frozenset()
     recovered_at: float | None = None
+    serving: frozenset[str] = frozenset()
+    running: frozenset[str] = frozenset()
+    strays: tuple[str, ...] = ()
 
     def workload(self, revision: str) -> Workload | None:
         """The Deployment of `revision`, if there is one."""
@@ -126,13 +146,17 @@ def observe(objects: Iterable[Manifest], active_service: str) -> Observed:
         by_kind.setdefault(str(each.get("kind")), []).append(each)
     pods = [_pod(each) for each in by_kind.get("Pod", [])]
     services = [each for each in by_kind.get("Service", []) if each["metadata"]["name"] == active_service]
-    slices = [each for each in by_kind.get("EndpointSlice", []) if _service_of(each) == active_service]
+    all_slices = by_kind.get("EndpointSlice", [])
+    slices = [each for each in all_slices if _service_of(each) == active_service]
     configs = [*by_kind.get("ConfigMap", []), *by_kind.get("Secret", [])]
     workloads = sorted((_workload(each, pods) for each in by_kind.get("Deployment", [])), key=lambda w: w.name)
     return Observed(
         service=_service(services[0], slices, pods) if services else None,
         workloads=tuple(workloads),
         configs=tuple(sorted((_config(each) for each in configs), key=lambda c: (c.kind, c.name))),
+        serving=frozenset(_ready_endpoints(all_slices, {p.name: p.revision for p in pods}).values()) - {""},
+        running=frozenset(each.revision for each in pods) - {""},
+        strays=tuple(sorted(n for s in by_kind.get("Service", []) if (n := s["metadata"]["name"]) != active_service)),
     )
 
 
@@ -142,9 +166,13 @@ def timestamp(text: str | None) -> float:
 
 
 def _is_ours(live: Manifest) -> bool:
-    """`own-things-only`: our label alone makes nothing ours. Pods and EndpointSlices are others', and only read."""
-    made_by_others = live.get("kind") in ("Pod", "EndpointSlice")
-    return made_by_others or _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY
+    """`own-things-only`: our label alone makes nothing ours, nor does a copy of ours with another name. Pods and
+    EndpointSlices are others', and only read."""
+    if live.get("kind") in ("Pod", "EndpointSlice"):
+        return True
+    meta = _meta(live)
+    made_as = (meta.get("annotations") or {}).get(ANNOTATION_RENDERING, "").rpartition("@")[0]
+    return _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY and made_as in ("", meta["name"])
 
 
 def _meta(live: Manifest) -> Mapping[str, Any]:
@@ -178,28 +206,50 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         total=int(status.get("replicas", 0)),
         updated=int(status.get("updatedReplicas", 0)),
         available=int(status.get("availableReplicas", 0)),
+        completed=_completed(status),
         pod_labels=pod_labels,
         claim=read_claim(annotations),
         rejection=read_rejection(annotations),
         noted_replicas=annotations.get(GIT_REPLICAS, ""),
+        failure=_failure(status),
         pods=tuple(sorted((p for p in pods if p.revision == revision), key=lambda p: p.name)),
         live=live,
     )
 
 
+def _completed(status: Mapping[str, Any]) -> bool:
+    """The Deployment controller's own word for it, which it does not take back (Deployment status, `Progressing`)."""
+    conditions = (c for c in status.get("conditions") or [] if c.get("type") == "Progressing")
+    return any(c.get("status") == "True" and c.get("reason") == "NewReplicaSetAvailable" for c in conditions)
+
+
+def _failure(status: Mapping[str, Any]) -> str:
+    """Why the controller cannot make pods: a quota, a policy, a missing account."""
+    conditions = (c for c in status.get("conditions") or [] if c.get("type") == "ReplicaFailure")
+    return next((str(c.get("message", ""))[:500] for c in conditions if c.get("status") == "True"), "")
+
+
 def _pod(live: Manifest) -> Pod:
     meta, status = _meta(live), live.get("status") or {}
     condition: Mapping[str, Any] = next((c for c in status.get("conditions") or [] if c.get("type") == "Ready"), {})
+    waiting = _waiting_container(status)
     return Pod(
         name=meta["name"],
         revision=_labels(live).get(LABEL_REVISION, ""),
         ready=condition.get("status") == "True",
         ready_since=timestamp(condition.get("lastTransitionTime")),
-        created=timestamp(meta.get("creationTimestamp")),
         terminating=bool(meta.get("deletionTimestamp")),
         trouble=_trouble(status),
         unready=str(condition.get("message", ""))[:300],
+        waiting=str(waiting.get("name", "")),
+        waiting_since=timestamp(((waiting.get("state") or {}).get("running") or {}).get("startedAt")),
     )
+
+
+def _waiting_container(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first container that runs and is not ready: its readiness probe has not passed."""
+    running = (c for c in status.get("containerStatuses") or [] if "running" in (c.get("state") or {}))
+    return next((each for each in running if not each.get("ready")), {})
 
 
 def _trouble(status: Mapping[str, Any]) -> str:
@@ -270,6 +320,18 @@ def _ready_endpoints(slices: Iterable[Manifest], revisions: Mapping[str, str]) -
             name = (endpoint.get("targetRef") or {}).get("name") or ",".join(endpoint.get("addresses", []))
             ready[name] = revisions.get(name, "")
     return ready
+
+
+def other_managers(live: Manifest, *path: str) -> set[str]:
+    """The field managers other than ours that own anything at `path`."""
+    found = set()
+    for entry in _meta(live).get("managedFields") or []:
+        at: Any = entry.get("fieldsV1") or {}
+        for part in path:
+            at = at.get(f"f:{part}") or {}
+        if at and entry.get("manager") not in (APPLY_MANAGER, SWITCH_MANAGER):
+            found.add(str(entry.get("manager")))
+    return found
 
 
 def _needs_handover(managed_fields: Iterable[Mapping[str, Any]]) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from reconciler.core import builtin_values, strictyaml
 from reconciler.core.field import Field
 from reconciler.core.model import (
+    ANNOTATION_RENDERING,
     LABEL_APP,
     LABEL_COLOUR,
     LABEL_MANAGED_BY,
@@ -44,8 +45,6 @@ from reconciler.errors import Invalid
 
 ANNOTATION_VERSION = PREFIX + "version"
 ANNOTATION_COMMIT = PREFIX + "commit"
-ANNOTATION_RENDERING = PREFIX + "rendering"
-"""A hash of the object as it was last rendered and applied: by it, a change that Git asks for is told from a drift."""
 
 _ONE, _OTHER = "b" * HASH_LENGTH, "c" * HASH_LENGTH
 """Placeholder revisions. Of one colour: a third revision can always meet an old one of its own colour."""
@@ -242,11 +241,11 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
 
 
 def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
-    """With the hash of itself: without the selector, which is the switch's, and without data, which may be secret (the
-    name of its object changes with it anyway)."""
+    """With its name and the hash of itself: without the selector, which is the switch's, and without data, which may be
+    secret (and changes the object's name anyway)."""
     spec = {key: value for key, value in manifest.get("spec", {}).items() if key != "selector"}
     metadata = manifest["metadata"]
-    stamp = {ANNOTATION_RENDERING: short_hash({"metadata": metadata, "spec": spec})}
+    stamp = {ANNOTATION_RENDERING: f"{metadata['name']}@{short_hash({'metadata': metadata, 'spec': spec})}"}
     return {**manifest, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **stamp}}}
 
 

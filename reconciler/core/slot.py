@@ -12,6 +12,8 @@ def choose_slot(revision: str, commit: str, observed: Observed) -> Slot:
     if there:
         return Slot(there.colour, there.commit or commit)
     active = observed.service.memory.active if observed.service else None
+    if active and active.revision == revision:
+        return Slot(active.colour, active.commit or commit)  # its Deployment was deleted by hand
     if active:
         return Slot(active.colour.other, commit)
     taken = {each.colour for each in observed.workloads}

@@ -272,6 +272,24 @@ async def test_a_switch_that_carries_ports_gives_them_back(subject: Subject) -> 
     assert not _needs_handover(subject)
 
 
+async def test_ports_are_written_over_whoever_owns_them(subject: Subject) -> None:
+    """Applied, a port with another number would be a second one of that name, which the API server refuses."""
+    made = await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)
+    live = await subject.cluster.apply(service(subject), APPLY_MANAGER, ref(made))
+    live = await subject.cluster.apply(switch(subject, {"a": "1"}, note="x"), SWITCH_MANAGER, ref(live))
+    live = await subject.cluster.drop_update_ownership(live, SWITCH_MANAGER)
+    over = switch(subject, {"b": "2"}, note="y")
+    over["spec"]["ports"] = [{"name": "p80", "port": 8080, "targetPort": 80}]
+    stale = ref(live)
+    live = await subject.cluster.overwrite(over, SWITCH_MANAGER, stale)
+    assert [(each["name"], each["port"]) for each in live["spec"]["ports"]] == [("p80", 8080)]
+    assert live["spec"]["selector"] == {"b": "2"}
+    assert live["metadata"]["annotations"]["note"] == "y"
+    assert _needs_handover(subject)
+    with pytest.raises(Conflict):
+        await subject.cluster.overwrite(over, SWITCH_MANAGER, stale)
+
+
 async def test_a_delete_is_bound_to_the_state_it_was_decided_from(subject: Subject) -> None:
     first = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, None)
     second = await subject.cluster.apply(config_map(subject, a="2"), APPLY_MANAGER, ref(first))

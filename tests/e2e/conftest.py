@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,9 @@ from sandbox.isolation import in_network
 from tests.e2e.harness.exclusive import sharing
 
 _COMMAND = "python -m sandbox up && python -m sandbox exec -- python -m pytest tests/e2e -n 2"
-_PORTS_PER_WORKER = 50
+_PORTS_PER_WORKER = 300
+_scenes = itertools.count(os.getpid() % 100)
+"""No NodePort is used twice by one process: the kernel remembers for a while that one refused a connection."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,4 +51,4 @@ def _node_ports() -> range:
     """A block of NodePorts for each of pytest's processes, so that no two ever choose the same."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = NODE_PORTS.start + worker * _PORTS_PER_WORKER
-    return range(first, first + _PORTS_PER_WORKER)
+    return range(first + next(_scenes), first + _PORTS_PER_WORKER)

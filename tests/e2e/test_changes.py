@@ -61,6 +61,20 @@ def test_changed_replicas_are_no_new_revision(scene: Scene) -> None:
     moved(scene, 0)
 
 
+def test_replicas_that_come_with_a_version(scene: Scene) -> None:
+    """More are there before the switch, fewer only after it."""
+    scene.first_release("v1.0.0")
+    commit = scene.release("v2.0.0", {"replicas": 4})
+    assert scene.daemon.wait_for("revision_ready", commit=commit)["replicas"] == 4
+    scene.settle(commit)
+    commit = scene.release("v3.0.0", {"replicas": 1})
+    assert scene.daemon.wait_for("revision_ready", commit=commit)["replicas"] == 4
+    scene.daemon.wait_for("revision_scaled", commit=commit, replicas=1, reason="Git asks for 1")
+    until(lambda: len(scene.cluster.endpoints(APP)) == 1, "one endpoint")
+    no_request_failed(scene.load)
+    moved(scene, 2)
+
+
 def test_new_colour_has_as_many_replicas_as_the_active_one_has_now(scene: Scene) -> None:
     """Somebody scaled the active colour by hand: the new one gets as many pods before it gets the traffic."""
     scene.first_release("v1.0.0")

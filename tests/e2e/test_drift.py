@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from reconciler.core.observed import SWITCH_MANAGER
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.commands import kubectl
 
 REVISION = "bluegreen.reconciler/revision"
 
@@ -30,6 +32,7 @@ def test_hand_moved_selector_is_put_back(scene: Scene) -> None:
     scene.daemon.wait_for("switch_confirmed", since=since)
     no_request_failed(scene.load)
     assert scene.audit.moves(APP) == [(old, new), (new, old), (old, new)]
+    assert scene.audit.movers(APP) == [SWITCH_MANAGER, "kubectl-edit", SWITCH_MANAGER]
 
 
 def test_hand_edited_service_is_put_right(scene: Scene) -> None:
@@ -73,6 +76,25 @@ def test_hand_deleted_deployments_come_back(scene: Scene) -> None:
     moved(scene, 1)
 
 
+def test_hand_edited_preview_gets_no_traffic(scene: Scene) -> None:
+    """Somebody adds a variable to a colour that is not in service yet: pods that Git does not know get no traffic."""
+    scene.first_release("v1.0.0")
+    commit = scene.release("v2.0.0", {"env": {"STARTUP_DELAY": "3s"}})
+    applied = scene.daemon.wait_for("revision_applied", commit=commit)
+    name = scene.deployments()[applied["revision"]]["metadata"]["name"]
+    edited = kubectl(scene, "set", "env", f"deployment/{name}", "DEBUG=1")
+    assert edited.status == 0, edited.err
+    blocked = scene.daemon.wait_for("app_blocked", commit=commit)
+    assert "env[DEBUG]" in blocked["reason"] and "kubectl" in blocked["reason"], blocked
+    scene.load.wait_for_count(1200)  # longer than its start takes
+    assert scene.selected() == "v1.0.0"
+    scene.cluster.delete("Deployment", name)
+    scene.settle(commit)
+    scene.load.wait_for("v2.0.0")
+    no_request_failed(scene.load)
+    moved(scene, 1)
+
+
 def test_foreign_service_is_left_alone(scene: Scene) -> None:
     """A Service of the same name that somebody else made blocks the app, untouched, until it is out of the way."""
     port = {"port": 80, "targetPort": 8080, "nodePort": scene.node_port}
@@ -109,4 +131,4 @@ def test_foreign_deployment_is_left_alone(scene: Scene) -> None:
     live = scene.cluster.get("Deployment", "somebody-elses")
     assert live is not None and live["spec"] == made["spec"]
     no_request_failed(scene.load)
-    assert scene.audit.deleted("deployments") != ["somebody-elses"]
+    assert "somebody-elses" not in scene.audit.deleted("deployments")

@@ -41,6 +41,32 @@ def test_bad_version_never_gets_traffic(scene: Scene, values: dict[str, Any], re
     moved(scene, 1)
 
 
+def test_wrong_readiness_probe_is_named(scene: Scene) -> None:
+    """The most usual fault of a first release: told long before the deadline, with what is asked of which container."""
+    commit = scene.release("v1.0.0", {"readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}}})
+    scene.daemon.start()
+    told = scene.daemon.wait_for("revision_unhealthy", commit=commit)
+    assert f"container {APP} runs, but its readiness probe, GET /healthz on port http," in told["reason"]
+
+
+def test_quota_that_is_too_small_is_named(scene: Scene) -> None:
+    """The second colour does not fit: nothing moves, and the quota's own words are told at once."""
+    scene.first_release("v1.0.0")
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "3"}},
+    }
+    scene.cluster.create(quota)
+    commit = scene.release("v2.0.0")
+    told = scene.daemon.wait_for("revision_unhealthy", commit=commit)
+    assert "exceeded quota: small" in told["reason"], told
+    scene.daemon.wait_for("overtaken", commit=scene.repository.revert())
+    no_request_failed(scene.load)
+    moved(scene, 0)
+
+
 def test_rejected_version_is_not_tried_again_until_git_changes(scene: Scene) -> None:
     """Also a restarted daemon leaves it alone, and its failed pods are scaled away after a look at them."""
     scene.configure(strategy={"progressDeadline": "4s", "abortScaleDownDelay": "1s"})

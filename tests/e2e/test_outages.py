@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from rig.scene import Scene
 from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.recovery import afresh
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600), pytest.mark.usefixtures("undisturbed")]
 
 RECOVERY = 180
 """Seconds. Kubernetes' own controllers back off during the outage, and take up to a minute or so to be there again."""
 
 LATE = 2500
 """Requests, some 12 s of them: three times the rig's `scaleDownDelay`."""
+
+
+@pytest.fixture
+def undisturbed(scene: Scene) -> Iterator[None]:
+    """However a test ends, whoever comes next finds a cluster that has got over the outage."""
+    yield
+    afresh(scene)
 
 
 def test_api_server_restart_in_the_middle_of_a_promotion(scene: Scene) -> None:
@@ -25,7 +34,7 @@ def test_api_server_restart_in_the_middle_of_a_promotion(scene: Scene) -> None:
     scene.daemon.wait_for("revision_applied", commit=commit)
     scene.sandbox.restart("apiserver")
     scene.settle(commit, timeout=RECOVERY)
-    scene.load.wait_for("v2.0.0")
+    scene.load.wait_for("v2.0.0", timeout=RECOVERY)
     scene.daemon.wait_for("retired", version="v1.0.0", timeout=RECOVERY)
     no_request_failed(scene.load)
     assert scene.daemon.lives == 1
@@ -42,7 +51,7 @@ def test_a_node_that_hears_late_of_a_switch_after_an_outage(scene: Scene) -> Non
         scene.load.wait_for_count(LATE)
         assert scene.versions() == {"v1.0.0", "v2.0.0"}
         assert scene.load.versions().keys() == {"v1.0.0"}, "kube-proxy was not late at all"
-    scene.load.wait_for("v2.0.0")
+    scene.load.wait_for("v2.0.0", timeout=RECOVERY)
     scene.daemon.wait_for("retired", version="v1.0.0", timeout=RECOVERY)
     no_request_failed(scene.load)
     moved(scene, 1)
@@ -57,7 +66,7 @@ def test_api_server_restart_while_idle(scene: Scene) -> None:
     scene.load.wait_for_count(1000)
     assert len(scene.audit.writes()) == writes
     scene.settle(scene.release("v2.0.0"), timeout=RECOVERY)
-    scene.load.wait_for("v2.0.0")
+    scene.load.wait_for("v2.0.0", timeout=RECOVERY)
     no_request_failed(scene.load)
     moved(scene, 1)
 
@@ -67,9 +76,12 @@ def test_commit_while_the_api_server_is_away(scene: Scene) -> None:
     scene.configure(strategy={"scaleDownDelay": "60s"})
     scene.first_release("v1.0.0")
     scene.settle(scene.release("v2.0.0"))
-    commit = scene.repository.revert()
-    scene.sandbox.restart("apiserver")
+    since = scene.daemon.mark()
+    with scene.sandbox.stopped("apiserver"):
+        scene.daemon.wait_for("cluster_unreachable", since=since)
+        commit = scene.repository.revert()
+        scene.daemon.wait_for("source_updated", commit=commit)
     scene.settle(commit, timeout=RECOVERY)
-    scene.load.wait_for("v1.0.0", since=time.time())
+    scene.load.wait_for("v1.0.0", since=time.time(), timeout=RECOVERY)
     no_request_failed(scene.load)
     moved(scene, 2)

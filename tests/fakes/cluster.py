@@ -96,6 +96,24 @@ class FakeCluster:
         with_failure()
         return stored
 
+    async def overwrite(self, manifest: Manifest, manager: str, live: Ref) -> Manifest:
+        with_failure = self._attempt(f"overwrite {manifest['kind']}/{manifest['metadata']['name']}")
+        key = _key(manifest)
+        there = self.objects.get(key)
+        self._require(there, live)
+        assert there is not None
+        notes = {**(there["metadata"].get("annotations") or {}), **(manifest["metadata"].get("annotations") or {})}
+        written = {**there, "metadata": {**there["metadata"], "annotations": notes}}
+        written["spec"] = {**there["spec"], **manifest["spec"]}
+        before, after = dict(_items(_keyed(there))), dict(_items(_keyed(written)))
+        changed = {path for path in after if path not in before or before[path] != after[path]} - _IDENTITY
+        for paths in self.owners[key].values():
+            paths -= changed | (before.keys() - after.keys())
+        self.owners[key].setdefault((manager, "Update"), set()).update(changed)
+        stored = self._write(key, written)
+        with_failure()
+        return stored
+
     async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
         with_failure = self._attempt(f"drop ownership {live['metadata']['name']}")
         key = _key(live)

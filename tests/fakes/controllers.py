@@ -128,7 +128,10 @@ class Controllers:
             "updatedReplicas": len(pods),
             "readyReplicas": ready,
             "availableReplicas": ready,
+            "conditions": deployment.get("status", {}).get("conditions") or [],
         }
+        if ready >= int(deployment["spec"].get("replicas", 1)) > 0:
+            status["conditions"] = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]
         if deployment.get("status") != status:
             self.cluster.put({**deployment, "status": status}, "controller")
 

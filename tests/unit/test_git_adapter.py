@@ -6,7 +6,9 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import stat
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from reconciler.adapters.git import GitRepository, Limits, Mirrors, local_git_dir
 from reconciler.adapters.git.address import Place, address_of, check_branch, mirror_name
-from reconciler.adapters.git.process import GitFailed, Runner, config_text, environment, telling
+from reconciler.adapters.git.process import GitFailed, GitTooLarge, Runner, config_text, environment, telling
 from reconciler.core.address import masked
 from reconciler.errors import Invalid, Transient
 from tests.fakes.git import GitOrigin, git
@@ -109,12 +111,13 @@ async def test_a_helper_that_ignores_being_asked_is_killed(origin: GitOrigin, tm
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     ssh = tmp_path / "ssh"
-    ssh.write_text(f"#!/bin/sh\ntrap '' TERM\nexec 9>{fifo}\nsleep 600\n")
+    ssh.write_text(f"#!/bin/sh\ntrap '' TERM\nexec 9>{fifo}\necho here >&9\nsleep 600\n")
     ssh.chmod(stat.S_IRWXU)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     repository = GitRepository("ssh://host/x", "main", Mirrors(tmp_path / "mirrors", ssh_command=str(ssh)), timeout=1)
     with pytest.raises(Transient, match="did not finish"):
         await repository.tip()
+    assert os.read(reading, 100) == b"here\n", "the helper never ran"
     # At its end once no process holds the other side; with one alive this raises BlockingIOError.
     assert os.read(reading, 1) == b""
     os.close(reading)
@@ -152,6 +155,44 @@ async def test_an_unreachable_repository(opened: Open, tmp_path: Path) -> None:
         await opened(tmp_path / "nowhere").tip()
     assert caught.value.__cause__ is None
     assert f"Is there a Git repository at {tmp_path / 'nowhere'}?" in caught.value.todo
+
+
+async def test_endless_output_is_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    config = tmp_path / "x" / "gitconfig"
+    config.write_text(config_text([]))
+    git = Runner(environment(config, "ssh"))
+    with pytest.raises(GitTooLarge, match="16 MiB"):
+        git.run("-c", "alias.x=!cat /dev/zero", "x", cwd=tmp_path / "x", deadline=time.monotonic() + SOON)
+    talk = "alias.x=!f() { head -c 9000000 /dev/zero >&2; echo; echo the last words; exit 1; }; f >&2"
+    with pytest.raises(GitFailed, match="the last words"):
+        git.run("-c", talk, "x", cwd=tmp_path / "x", deadline=time.monotonic() + SOON)
+
+
+async def test_a_fetch_that_brings_too_much_is_ended_and_the_mirror_stays(origin: GitOrigin, tmp_path: Path) -> None:
+    small = origin.commit({"file": b"1"})
+    mirrors = Mirrors(tmp_path / "mirrors", fetch_limit=1 << 20)
+    repository = GitRepository(str(origin.path), "main", mirrors, timeout=SOON)
+    assert await repository.tip() == small
+    origin.commit({"file": random.Random(1).randbytes(8 << 20)})
+    for _ in range(2):  # the second time it is known to be too large
+        with pytest.raises(Invalid, match="more than 1 MiB at once"):
+            await repository.tip()
+    assert not list(mirror_of(tmp_path, origin.path).glob("objects/pack/tmp_*")), "git leaves what it got lying"
+    assert await repository.read(small, "file") == b"1"
+    origin.reset(small)
+    assert await repository.tip() == small
+    await repository.close()
+
+
+async def test_a_first_fetch_that_brings_too_much_leaves_nothing(origin: GitOrigin, tmp_path: Path) -> None:
+    origin.commit({"file": random.Random(1).randbytes(3 << 20)})
+    mirrors = Mirrors(tmp_path / "mirrors", fetch_limit=1 << 20)
+    repository = GitRepository(str(origin.path), "main", mirrors, timeout=SOON)
+    with pytest.raises(Invalid, match="more than 1 MiB at once"):
+        await repository.tip()
+    assert os.listdir(mirror_of(tmp_path, origin.path).parent) == ["gitconfig"]
+    await repository.close()
 
 
 # --- what is refused -------------------------------------------------------------------------------------------
@@ -380,6 +421,41 @@ async def test_a_mirror_that_cannot_be_rebuilt_is_left_alone(opened: Open, origi
         await repository.read("1" * 40, "file")
     assert await repository.read(commit, "file") == b"1"
     assert {path.name for path in mirror_of(tmp_path, origin.path).parent.iterdir()} == {"gitconfig", "mirror.git"}
+
+
+# --- reads that hang or wait -----------------------------------------------------------------------------------
+
+
+async def test_a_read_that_waits_for_others_does_not_run_out_of_time(opened: Open, origin: GitOrigin) -> None:
+    commit = origin.commit({"file": b"1"})
+    repository = opened(origin.path, timeout=0.5)
+    await repository.tip()
+    busy = threading.Event()
+    repository._shared.reading.submit(busy.wait)
+    reading = asyncio.create_task(repository.read(commit, "file"))
+    await asyncio.wait([reading], timeout=1.0)
+    assert not reading.done(), "it failed although it never had its turn"
+    busy.set()
+    assert await reading == b"1"
+
+
+async def test_a_read_that_hangs_is_ended_alone_and_the_mirror_is_not_blamed(opened: Open, origin: GitOrigin) -> None:
+    commit = origin.commit({"file": b"1"})
+    hanging, other = opened(origin.path, timeout=0.5), opened(origin.path)
+    await hanging.tip()
+    await hanging.read(commit, "file")
+    reader = hanging._shared._objects
+    assert reader is not None
+    assert reader._git.cat_file_header is not None
+    process = reader._git.cat_file_header.proc
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    results = await asyncio.gather(
+        hanging.read(commit, "file"), other.read(commit, "file"), hanging.read(commit, "file"), return_exceptions=True
+    )
+    assert isinstance(results[0], Transient) and "took longer" in results[0].what
+    assert set(results[1:]) == {b"1"}
+    assert hanging._shared.mirror.generation == 1, "a sound mirror was built anew"
 
 
 # --- commits that are not in the mirror ------------------------------------------------------------------------

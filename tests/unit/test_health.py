@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.health import explain, is_ready
+from reconciler.core.health import PATIENCE, explain, is_ready, trouble, trouble_from
 from reconciler.core.model import Colour
 from reconciler.core.observed import Pod, Workload
 
-POD = Pod("pod", "r", ready=True, ready_since=900.0, created=800.0, terminating=False, trouble="")
+POD = Pod("pod", "r", ready=True, ready_since=900.0, terminating=False, trouble="")
 READY = Workload(
     name="app-r", uid="u", resource_version="1", revision="r", version="v1", colour=Colour.BLUE, commit="c",
     created=800.0, deleting=False, replicas=2, generation=1, observed_generation=1, total=2, updated=2, available=2,
-    pod_labels={}, claim=None, rejection=None, noted_replicas="2", pods=(POD, replace(POD, name="pod2")), live={},
+    completed=True, pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="",
+    pods=(POD, replace(POD, name="pod2")), live={},
 )  # fmt: skip
 
 
@@ -32,7 +33,6 @@ def test_ready_when_pods_and_status_say_so() -> None:
         ("not all made", replace(READY, updated=1, total=1)),
         ("one unready", replace(READY, pods=(POD, replace(POD, name="b", ready=False)))),
         ("one terminating", replace(READY, pods=(POD, replace(POD, name="b", terminating=True)))),
-        ("one of an earlier Deployment", replace(READY, pods=(POD, replace(POD, name="b", created=700.0)))),
         ("Kubernetes' controllers do not know all of the pods yet", replace(READY, available=1)),
     ],
 )
@@ -46,6 +46,27 @@ def test_strays_do_not_matter() -> None:
 
 def test_says_what_the_status_does_not_know_yet() -> None:
     assert explain(replace(READY, available=1)) == "2 of 2 pods ready; 1 available by the Deployment's status"
+
+
+PROBED = {"name": "web", "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}}}
+WAITING = replace(
+    POD, ready=False, waiting="web", waiting_since=1000.0, unready="containers with unready status: [web]"
+)
+
+
+def test_a_container_that_does_not_get_ready_is_told_with_its_probe_after_a_while() -> None:
+    live = {"spec": {"template": {"spec": {"containers": [PROBED]}}}}
+    workload = replace(READY, pods=(WAITING,), live=live)
+    assert trouble(workload, 1010.0) == ""
+    assert trouble_from(workload, 1010.0) == 1000.0 + PATIENCE
+    told = "pod pod: container web runs, but its readiness probe, GET /healthz on port http, does not succeed"
+    assert trouble(workload, 1016.0) == told
+    assert trouble_from(workload, 1016.0) is None
+
+
+def test_why_no_pods_can_be_made_is_told() -> None:
+    workload = replace(READY, pods=(POD,), failure='pods "x" is forbidden: exceeded quota: q')
+    assert explain(workload).endswith("exceeded quota: q")
 
 
 def test_explains_with_the_first_trouble() -> None:

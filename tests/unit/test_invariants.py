@@ -155,6 +155,22 @@ class Walk(RuleBasedStateMachine):
             self.world.cluster.put({**live, "spec": {**live["spec"], "selector": selector}}, "kubectl")
 
     @rule()
+    def broaden_the_selector_by_hand(self) -> None:
+        for live in self.world.cluster.all("Service"):
+            self.world.cluster.put({**live, "spec": {**live["spec"], "selector": {"app": "my-app"}}}, "kubectl")
+
+    @rule()
+    def wipe_the_memory_by_hand(self) -> None:
+        for live in self.world.cluster.all("Service"):
+            self.world.cluster.put({**live, "metadata": {**live["metadata"], "annotations": {}}}, "kubectl")
+
+    @rule()
+    def change_the_service_by_hand(self) -> None:
+        for live in self.world.cluster.all("Service"):
+            ports = [{**each, "targetPort": 9999} for each in live["spec"]["ports"]]
+            self.world.cluster.put({**live, "spec": {**live["spec"], "ports": ports}}, "kubectl")
+
+    @rule()
     def delete_the_service_by_hand(self) -> None:
         self.world.cluster.remove("Service", NAMESPACE, "my-app")
 
@@ -209,6 +225,7 @@ class Walk(RuleBasedStateMachine):
         assert [w.revision for w in observed.workloads] == [desired.revision], "nothing is left behind"
         assert observed.workloads[0].noted_replicas == str(desired.replicas), "the count that Git asks for is followed"
         assert set(observed.service.endpoints.values()) == {desired.revision}
+        assert observed.service.live["spec"]["ports"] == desired.service["spec"]["ports"], "drift is repaired"
         labels = [c.live["metadata"]["labels"][LABEL_REVISION] for c in observed.configs]
         assert set(labels) <= {desired.revision}
 

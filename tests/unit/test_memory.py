@@ -61,13 +61,14 @@ def test_a_claim_is_read_back(commit: str, since: float) -> None:
 
 def test_a_switch_moves_the_old_one_into_a_bounded_history() -> None:
     memory = Memory()
-    for number in range(15):
+    last = HISTORY_LIMIT + 4
+    for number in range(last + 1):
         memory = memory.switched(Active(f"r{number}", "v", Colour.BLUE, "c", float(number)))
     assert memory.active is not None
-    assert memory.active.revision == "r14"
-    assert [each.revision for each in memory.history] == [f"r{n}" for n in range(13, 3, -1)]
-    assert memory.former("r13") is not None
-    assert memory.history[0].until == 14.0
+    assert memory.active.revision == f"r{last}"
+    assert [each.revision for each in memory.history] == [f"r{n}" for n in range(last - 1, 3, -1)]
+    assert memory.former(f"r{last - 1}") is not None
+    assert memory.history[0].until == float(last)
 
 
 def test_one_unreadable_former_revision_does_not_take_the_others_along() -> None:

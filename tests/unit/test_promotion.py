@@ -97,7 +97,7 @@ def test_revert_to_a_warm_colour_is_one_patch_and_the_claim_follows(released: Wo
 
 
 def test_a_deletion_that_was_decided_before_a_rollback_fails(released: World) -> None:
-    """A daemon is stopped between its note that a colour is about to go and the deletion; Git goes back to that colour."""
+    """A daemon is stopped between its note that a colour is about to go, and the deletion; Git goes back to it."""
     late, gone = _stopped_before_a_deletion(released)
     released.cluster.writes.clear()
     released.commit("v1.0.0")
@@ -527,7 +527,7 @@ def test_a_service_port_can_be_changed_with_and_without_a_version(world: World) 
 
 def test_a_port_that_leads_elsewhere_moves_with_the_selector_and_is_handed_over(world: World) -> None:
     _switch_that_carries_ports(world)
-    assert world.cluster.all("Service")[0]["spec"]["ports"][0]["targetPort"] == "http", "in the same request"
+    assert [each["port"] for each in world.cluster.all("Service")[0]["spec"]["ports"]] == [8080], "in the same request"
     assert world.run().phase is Phase.RETAINING
     owners = world.cluster.owners["Service", NAMESPACE, "my-app"]
     assert {path[:2] for path in owners["reconciler-switch", "Apply"] if path[0] == "spec"} == {("spec", "selector")}
@@ -596,32 +596,156 @@ def test_a_daemon_with_an_old_view_of_git_does_not_delete_a_newer_promotion(rele
     assert "overtaken" not in released.told.names()
 
 
-def test_what_was_serving_is_not_rejected_for_an_old_claim_when_the_selector_was_moved(released: World) -> None:
+@pytest.mark.parametrize("how", ["selector moved", "service deleted"])
+def test_what_was_serving_comes_back_with_the_pods_that_it_has(released: World, how: str) -> None:
+    """One of three pods is broken, and its claim is long over: to wait for it, or to reject, would serve nobody."""
     _one_pod_breaks_long_after_the_release(released)
-    _move_selector(released, {"app": "nowhere"})
+    if how == "selector moved":
+        _move_selector(released, {"app": "nowhere"})
+    else:
+        released.cluster.remove("Service", NAMESPACE, "my-app")
+    assert released.run().phase is Phase.STABLE
+    assert released.active_version == "v1.0.0"
+    assert "rejected" not in released.told.names()
+
+
+def test_a_revert_to_a_colour_that_lost_a_pod_is_better_than_nothing(released: World) -> None:
+    """The active colour is down. The daemon must not remove the last pod that can serve."""
+    old = released.observed.workloads[0].revision
+    released.release("v2.0.0")
+    new = next(w.revision for w in released.observed.workloads if w.version == "v2.0.0")
+    released.controllers.broken |= {old, new}
+    released.controllers.unready(old, 1)
+    released.controllers.unready(new, 3)
+    assert released.run().phase is Phase.DEGRADED
+    released.release("v1.0.0")
+    assert released.active_version == "v1.0.0"
+    assert len(released.observed.service.endpoints if released.observed.service else ()) == 2
+
+
+def test_a_colour_that_lost_a_pod_waits_for_it_while_the_active_one_serves(released: World) -> None:
+    old = released.observed.workloads[0].revision
+    released.release("v2.0.0")
+    released.controllers.broken.add(old)
+    released.controllers.unready(old, 1)
+    released.commit("v1.0.0")
     assert released.run().phase is Phase.PROGRESSING
-    released.advance(1000)
+    assert released.active_version == "v2.0.0"
+
+
+def _rejected(released: World) -> None:
+    released.commit("v2.0.0")
+    released.daemon.poll()
+    released.daemon.settle()
+    released.controllers.broken |= {w.revision for w in released.observed.workloads if w.version == "v2.0.0"}
     released.run()
-    assert [w.replicas for w in released.observed.workloads] == [3]
-    released.controllers.broken.clear()
-    assert released.run().phase is Phase.STABLE
-    assert released.active_version == "v1.0.0"
-
-
-def test_without_a_service_a_rejected_revision_keeps_its_ready_pods_and_serves_once_it_can(released: World) -> None:
-    _one_pod_breaks_long_after_the_release(released)
-    released.cluster.remove("Service", NAMESPACE, "my-app")
+    released.advance(61)
     assert released.run().phase is Phase.REJECTED
+
+
+def test_while_another_is_rejected_the_active_colour_and_its_service_are_looked_after(released: World) -> None:
+    _rejected(released)
+    service = released.cluster.all("Service")[0]
+    elsewhere = [{**service["spec"]["ports"][0], "targetPort": 9999}]
+    released.cluster.put({**service, "spec": {**service["spec"], "ports": elsewhere}}, "kubectl")
+    active = next(w.name for w in released.observed.workloads if w.version == "v1.0.0")
+    released.cluster.remove("Deployment", NAMESPACE, active)
+    assert released.run().phase is Phase.REJECTED
+    assert released.cluster.all("Service")[0]["spec"]["ports"][0]["targetPort"] == "http"
+    assert active in [w.name for w in released.observed.workloads]
+    assert released.told.names().count("drift_repaired") == 2
+
+
+def test_while_another_is_rejected_a_replica_count_that_git_gave_in_place_is_kept(released: World) -> None:
+    """The commit that made it active asks for three, a later one for five: that is not read again here."""
+    released.release("v1.0.0", replicas=5)
+    _rejected(released)
+    assert [w.replicas for w in released.observed.workloads if w.version == "v1.0.0"] == [5]
+
+
+def test_a_service_deleted_while_another_is_rejected_comes_back_for_the_colour_that_can_serve(released: World) -> None:
+    _rejected(released)
+    released.cluster.remove("Service", NAMESPACE, "my-app")
+    released.run()
+    assert released.active_version == "v1.0.0"
+    assert released.told.last("switched").fields["version"] == "v1.0.0"
+    released.advance(61)
+    assert released.run().phase is Phase.REJECTED
+    assert released.active_version == "v1.0.0"
+
+
+def test_what_a_renamed_service_still_leads_to_is_kept(released: World) -> None:
+    """Clients that use the old name are served until somebody deletes that Service."""
+    other = FakeDaemon(released, replace(APP, strategy=replace(APP.strategy, active_service="web")))
+    released.daemon = other
+    released.run()
+    released.release("v2.0.0")
+    released.advance(1000)
+    made = released.run()
+    assert released.versions() == ["v1.0.0", "v2.0.0"]
+    assert "my-app: not the active Service any more" in made.reason
+    released.cluster.remove("Service", NAMESPACE, "my-app")
+    released.run()
+    assert released.versions() == ["v2.0.0"]
+
+
+def test_configuration_that_pods_still_need_is_kept(released: World) -> None:
+    """Its Deployment was deleted with `--cascade=orphan`: the pods serve on, and may be restarted."""
+    released.release("v1.0.0", config="{A: b}")
+    active = next(w for w in released.observed.workloads if w.revision in released.observed.serving)
+    released.advance(31)
+    released.run()
+    released.commit("v2.0.0")
+    released.daemon.poll()
+    live = released.cluster.objects.pop(("Deployment", NAMESPACE, active.name))
+    released.daemon.settle()
+    assert len(released.cluster.all("ConfigMap")) == 1, live
+
+
+def test_a_replica_note_that_somebody_removed_changes_no_size(released: World) -> None:
+    live = released.cluster.all("Deployment")[0]
+    notes = {k: v for k, v in live["metadata"]["annotations"].items() if not k.endswith("/replicas")}
+    scaled = {**live, "spec": {**live["spec"], "replicas": 5}, "metadata": {**live["metadata"], "annotations": notes}}
+    released.cluster.put(scaled, "kubectl")
+    released.run()
+    assert [w.replicas for w in released.observed.workloads] == [5]
+
+
+def test_a_copy_of_a_deployment_is_nobody_of_ours(released: World) -> None:
+    live = released.cluster.all("Deployment")[0]
+    released.advance(5)
+    copy_of = {
+        **live,
+        "metadata": {**live["metadata"], "name": "a-debug-copy"},
+        "spec": {**live["spec"], "replicas": 1},
+    }
+    for key in ("uid", "resourceVersion", "creationTimestamp"):
+        del copy_of["metadata"][key]
+    released.cluster.put(copy_of, "kubectl")
+    released.release("v2.0.0")
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [3]
     released.advance(1000)
     released.run()
-    assert [w.replicas for w in released.observed.workloads] == [3]
-    released.controllers.broken.clear()
+    assert released.cluster.get("Deployment", NAMESPACE, "a-debug-copy") is not None
+
+
+def test_a_memory_that_was_wiped_does_not_cost_the_warm_colour(released: World) -> None:
+    released.release("v2.0.0")
+    live = released.cluster.all("Service")[0]
+    released.cluster.put({**live, "metadata": {**live["metadata"], "annotations": {}}}, "kubectl")
+    released.run()
+    assert released.versions() == ["v1.0.0", "v2.0.0"]
+    released.advance(31)
+    released.run()
+    assert released.versions() == ["v2.0.0"]
+
+
+def test_a_port_whose_number_a_hand_changed_is_put_back(released: World) -> None:
+    live = released.cluster.all("Service")[0]
+    moved = [{**live["spec"]["ports"][0], "port": 8888}]
+    released.cluster.put({**live, "spec": {**live["spec"], "ports": moved}}, "kubectl")
     assert released.run().phase is Phase.STABLE
-    assert released.active_version == "v1.0.0"
-    assert released.observed.workloads[0].rejection is None
-    _move_selector(released, {"app": "nowhere"})
-    assert released.run().phase is Phase.STABLE, "the old rejection must not stand in the way of the next repair"
-    assert released.active_version == "v1.0.0"
+    assert [each["port"] for each in released.cluster.all("Service")[0]["spec"]["ports"]] == [80]
 
 
 def test_a_first_release_that_gets_only_partly_ready_is_rejected_and_told(world: World) -> None:
@@ -655,9 +779,10 @@ def test_ports_that_moved_with_the_selector_survive_a_switch_before_their_handov
     world.commit("v1.0.0")  # before the handover of what the switch carried
     world.daemon.poll()
     while world.active_version == "v2.0.0":
+        assert [each["port"] for each in world.cluster.all("Service")[0]["spec"]["ports"]] == [8080]
         world.daemon.turn()
-        assert world.cluster.all("Service")[0]["spec"]["ports"][0]["targetPort"] == "http"
     assert world.run().phase is Phase.RETAINING
+    assert [each["port"] for each in world.cluster.all("Service")[0]["spec"]["ports"]] == [80]
 
 
 def test_a_foreign_object_with_our_label_is_not_ours_to_delete(released: World) -> None:
@@ -684,14 +809,12 @@ def test_git_set_back_to_an_old_commit_gets_its_whole_deadline(released: World) 
 
 
 def _switch_that_carries_ports(world: World) -> None:
-    """v1.0.0 was active on another targetPort; v2.0.0 was just switched to, and nothing was handed over yet."""
+    """v2.0.0, with another port number, was just switched to, and nothing was handed over yet."""
     world.release("v1.0.0")
-    service = world.cluster.all("Service")[0]
-    elsewhere = [{**service["spec"]["ports"][0], "targetPort": 1}]
-    world.cluster.put({**service, "spec": {**service["spec"], "ports": elsewhere}}, "kubectl")
-    world.commit("v2.0.0")
+    world.commit("v2.0.0", service="{port: 8080}")
     world.daemon.poll()
     while world.active_version == "v1.0.0":
         world.daemon.turn()
         world.controllers.deployments()
         world.controllers.kubelet()
+        world.controllers.deployments()

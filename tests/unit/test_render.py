@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.model import App, Colour, Release, Slot, Strategy, Template
-from reconciler.core.render import ANNOTATION_RENDERING, _identified, identify, render
+from reconciler.core.model import ANNOTATION_RENDERING, App, Colour, Release, Slot, Strategy, Template
+from reconciler.core.render import _identified, identify, render
 from reconciler.core.revision import HASH_LENGTH
 from reconciler.core.template import draw, templates_in
 from reconciler.errors import Invalid
@@ -88,7 +88,8 @@ def test_the_revision_of_a_release_never_changes() -> None:
 
 def stamp_taken_off(manifest: Mapping[str, Any]) -> dict[str, str]:
     annotations = dict(manifest["metadata"]["annotations"])
-    assert len(annotations.pop(ANNOTATION_RENDERING)) == HASH_LENGTH
+    name, _, stamp = annotations.pop(ANNOTATION_RENDERING).partition("@")
+    assert (name, len(stamp)) == (manifest["metadata"]["name"], HASH_LENGTH)
     return annotations
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.api import process_of
 from sandbox.errors import SandboxError
 from sandbox.layout import Layout
 from sandbox.leftovers import find
@@ -16,6 +17,7 @@ from sandbox.lock import exclusive
 from sandbox.paths import StatePaths
 from sandbox.procs import Process
 from sandbox.progress import Progress
+from sandbox.supervision import Running
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a/b", "..", "a" * 33, "a b"])
@@ -93,3 +95,14 @@ def test_the_end_check_names_a_folder_and_a_process_that_are_left(tmp_path: Path
         child.kill()
     assert any(line == f"folder {paths.root}" for line in left)
     assert any(line.startswith(f"process {child.pid}: {sys.executable}") for line in left)
+
+
+@pytest.mark.parametrize("known", [None, Running(pid=0, argv=[], since=0.0, status=1)])
+def test_no_signal_is_sent_for_a_component_that_does_not_run(known: Running | None) -> None:
+    with pytest.raises(SandboxError, match="kubelet does not run"):
+        process_of("kubelet", known)
+
+
+def test_a_component_that_runs_is_found() -> None:
+    found = process_of("kubelet", Running(pid=os.getpid(), argv=[], since=0.0, status=None))
+    assert found == Process.find(os.getpid())

@@ -154,6 +154,16 @@ class KubernetesCluster:
         self._store.put(stored)
         return stored
 
+    async def overwrite(self, manifest: Manifest, manager: str, live: Ref) -> Manifest:
+        """See `ports.Cluster`."""
+        found = await self._find(manifest)
+        if found is None or found["metadata"]["uid"] != live.uid:
+            raise Conflict("it is another object now", where=place_of(_path_of(manifest)))
+        notes = {**(found["metadata"].get("annotations") or {}), **(manifest["metadata"].get("annotations") or {})}
+        patch = [{"op": "add", "path": f"/spec/{key}", "value": value} for key, value in manifest["spec"].items()]
+        patch.append({"op": "add", "path": "/metadata/annotations", "value": notes})
+        return await self._patch(manifest, live.resource_version, patch, manager)
+
     async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
         """See `ports.Cluster`."""
         meta = live["metadata"]
@@ -162,19 +172,16 @@ class KubernetesCluster:
             for entry in meta.get("managedFields") or []
             if entry.get("manager") != manager or entry.get("operation") != "Update" or entry.get("subresource")
         ]
-        patch = [
-            # Not `test`, whose failure would be a 422: a replaced version that is not the stored one is a 409.
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
-            {"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]},
-        ]
-        stored = await send(
-            self._api,
-            "PATCH",
-            _path_of(live),
-            query={"fieldManager": manager},
-            body=patch,
-            content_type=_JSON_PATCH,
-        )
+        patch = [{"op": "replace", "path": "/metadata/managedFields", "value": kept or [{}]}]
+        return await self._patch(live, meta["resourceVersion"], patch, manager)
+
+    async def _patch(self, manifest: Manifest, version: str, patch: list[dict[str, Any]], manager: str) -> Manifest:
+        # Not `test`, whose failure would be a 422: a replaced version that is not the stored one is a 409.
+        condition = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+        query = {"fieldManager": manager}
+        body = [condition, *patch]
+        path = _path_of(manifest)
+        stored = await send(self._api, "PATCH", path, query=query, body=body, content_type=_JSON_PATCH)
         self._store.put(stored)
         return stored
 

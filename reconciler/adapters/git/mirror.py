@@ -18,12 +18,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from reconciler.adapters.git.address import Place, address_of, local_git_dir
-from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, config_text
+from reconciler.adapters.git.process import GitFailed, GitTimedOut, GitTooLarge, Growth, Runner, config_text
 from reconciler.core.address import is_local
 from reconciler.errors import Invalid
 
 MANY_PACKS = 200
 """Packs (one per fetch, usually a few KB) at which `maintain` is due; keeps look-ups and the disk small."""
+FETCH_LIMIT = 1 << 30
+"""Bytes that one fetch may bring: the files of one commit without its history, packed."""
 _LEFTOVER_AGE = 3600.0
 """Seconds after which a half-built mirror is that of a killed process, not of one that is at work beside us."""
 _FETCH = (
@@ -33,15 +35,18 @@ _FETCH = (
 
 
 class Mirror:
-    """The mirror in `folder/mirror.git`; `many_packs` packs are when `maintenance_due`."""
+    """The mirror in `folder/mirror.git`. At `many_packs` packs it is `maintenance_due`. One fetch may bring
+    `fetch_limit` bytes."""
 
-    def __init__(self, folder: Path, *, many_packs: int = MANY_PACKS) -> None:
+    def __init__(self, folder: Path, *, many_packs: int = MANY_PACKS, fetch_limit: int = FETCH_LIMIT) -> None:
         self.path = folder / "mirror.git"
         self.config = folder / "gitconfig"
         self.generation = 0
         """Whoever reads must open anew after a change: the mirror was replaced or tidied."""
         self._folder = folder
         self._many_packs = many_packs
+        self._fetch_limit = fetch_limit
+        self._too_large: dict[str, str] = {}
         self._tips: dict[str, str] = {}
         self._restored: set[str] = set()
         self._prepared = self._worn = False
@@ -53,7 +58,7 @@ class Mirror:
         fetched, so that what is returned is what was advertised even if somebody pushes in between.
 
         Raises:
-            Invalid: the repository answers, but has no such branch.
+            Invalid: the repository answers, but has no such branch, or sends too much.
             GitFailed, GitTimedOut: it does not answer.
         """
         self._prepare(place)
@@ -73,7 +78,7 @@ class Mirror:
         miss the same thing, only the first of them causes any work.
 
         Raises:
-            Invalid: the repository answers, but no longer gives out that commit.
+            Invalid: the repository answers, but no longer gives out that commit, or sends too much.
             GitFailed, GitTimedOut: it does not answer.
         """
         self._prepare(place)
@@ -101,12 +106,12 @@ class Mirror:
     def maintain(self, git: Runner, deadline: float) -> None:
         """Packs what the branches' tips hold and drops the rest. If that fails, the next fetch builds anew."""
         self._remove_leftovers()
-        self.generation += 1  # a reader would keep the dropped packs open, and their disk space taken
         self._restored.clear()
         try:
             git.run(f"--git-dir={self.path}", "gc", "--quiet", "--prune=now", cwd=self._folder, deadline=deadline)
         except (GitFailed, GitTimedOut):
             self._worn = True
+        self.generation += 1  # a reader would keep the dropped packs open, and their disk space taken
 
     def _prepare(self, place: Place) -> None:
         if self._prepared:
@@ -124,7 +129,10 @@ class Mirror:
 
     def _advertised(self, git: Runner, place: Place, deadline: float, pattern: str) -> dict[str, str]:
         command = ("ls-remote", "--quiet", "--", address_of(place.url), pattern)
-        lines = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace").splitlines()
+        try:
+            lines = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace").splitlines()
+        except GitTooLarge as error:
+            raise _too_much(place, str(error)) from None
         return {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
 
     def _no_branch(self, place: Place, advertised: dict[str, str]) -> Invalid:
@@ -136,6 +144,16 @@ class Mirror:
         return place.invalid(what, "Push the branch, or correct ref.branch of the source")
 
     def _bring(self, git: Runner, place: Place, commit: str, ref: str, deadline: float) -> None:
+        if commit in self._too_large:  # it will not have shrunk: wait for another one
+            raise _too_much(place, self._too_large[commit])
+        try:
+            self._bring_once(git, place, commit, ref, deadline)
+        except GitTooLarge as error:
+            self._too_large[commit] = str(error)
+            self._worn = True  # what came of it may be in the mirror: the next one is built anew
+            raise _too_much(place, str(error)) from None
+
+    def _bring_once(self, git: Runner, place: Place, commit: str, ref: str, deadline: float) -> None:
         if not self._worn and (self.path / "HEAD").exists():
             try:
                 return self._fetch(git, self.path, place, commit, ref, deadline)
@@ -147,7 +165,14 @@ class Mirror:
     def _fetch(self, git: Runner, mirror: Path, place: Place, commit: str, ref: str, deadline: float) -> None:
         refspec = f"+{commit}:{ref}"
         command = (f"--git-dir={mirror}", *_FETCH, "--", address_of(place.url), refspec)
-        git.run(*command, cwd=self._folder, deadline=deadline)
+        packs = mirror / "objects/pack"
+        strangers = _unfinished(packs)
+        try:
+            git.run(*command, cwd=self._folder, deadline=deadline, growth=Growth(packs, self._fetch_limit))
+        except (GitFailed, GitTimedOut, GitTooLarge):
+            for path in _unfinished(packs) - strangers:  # git leaves it lying when it is ended
+                path.unlink(missing_ok=True)
+            raise
 
     def _rebuild(self, git: Runner, place: Place, commit: str, ref: str, deadline: float) -> None:
         draft = Path(tempfile.mkdtemp(prefix="new-", dir=self._folder))
@@ -170,3 +195,12 @@ class Mirror:
         for path in self._folder.glob("new-*"):
             if time.time() - path.stat().st_mtime > _LEFTOVER_AGE:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _unfinished(packs: Path) -> set[Path]:
+    return set(packs.glob("tmp_*"))
+
+
+def _too_much(place: Place, how_much: str) -> Invalid:
+    todo = "Give what is released a repository of its own, without large files"
+    return place.invalid(f"the repository sends {how_much}, which is not taken", todo)

@@ -147,14 +147,21 @@ class Objects:
             raise Damaged(str(error)) from error
 
     def _content(self, identity: bytes, kind: bytes) -> bytes:
+        fault = f"{identity.hex()} is cut short or not a {kind.decode()}"
         try:
-            stream = self._database.stream(identity)
-            content = bytes(stream.read())
+            content = self._whole(identity, kind)
         except (ValueError, OSError, GitFailed) as error:
-            raise Damaged(str(error)) from error
-        if len(content) != stream.size or stream.type not in (kind, kind.decode()):
-            raise Damaged(f"{identity.hex()} is cut short or not a {kind.decode()}")
+            content, fault = None, str(error)
+        # Raised out here, where nothing holds GitPython's stream any more: at its end it reads what is left, and by the
+        # time that the error is dealt with its process is closed.
+        if content is None:
+            raise Damaged(fault)
         return content
+
+    def _whole(self, identity: bytes, kind: bytes) -> bytes | None:
+        stream = self._database.stream(identity)
+        content = bytes(stream.read())
+        return content if len(content) == stream.size and stream.type in (kind, kind.decode()) else None
 
 
 def _refuse_special(name: str, mode: int, place: Place) -> None:

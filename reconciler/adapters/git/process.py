@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ from reconciler.core.address import SCHEMES
 
 GRACE = 0.5
 """Seconds between SIGTERM, on which git removes its lock files, and SIGKILL."""
+_STDOUT_LIMIT = 16 << 20
+"""Bytes, some 250,000 refs: what a server may make git print before it is taken for hostile."""
+_STDERR_KEPT = 64 << 10
+"""Bytes of stderr that are kept, the last ones."""
+_TICK = 0.1
+"""Seconds between two looks at a folder that must not grow too far."""
 
 _KEPT = (
     *("PATH", "HOME", "USER", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
@@ -69,6 +77,25 @@ class GitTimedOut(Exception):
     """Git was ended because its time was up."""
 
 
+class GitTooLarge(Exception):
+    """Git was ended because the other side sent more than is taken. The text says how much that is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A folder that may grow by `most` bytes while a git runs. Sub-folders do not count."""
+
+    folder: Path
+    most: int
+
+    def size(self) -> int:
+        """Bytes of all files that are in it now; 0 without such a folder."""
+        try:
+            return sum(entry.stat().st_size for entry in os.scandir(self.folder))
+        except OSError:  # a file went between the two calls, or the folder is not there: the next look tells
+            return 0
+
+
 def config_text(own: Sequence[Path]) -> str:
     """The one configuration file that git reads besides the mirror's own.
 
@@ -111,25 +138,28 @@ class Runner:
         self._lock = threading.Lock()
         self._closed = False
 
-    def run(self, *arguments: str, cwd: Path, deadline: float) -> bytes:
+    def run(self, *arguments: str, cwd: Path, deadline: float, growth: Growth | None = None) -> bytes:
         """The stdout of `git arguments…`, run in the folder `cwd`. Blocks until `deadline` (time.monotonic) at most.
 
         Raises:
             GitTimedOut: the deadline passed. Git and everything that it started are gone then.
+            GitTooLarge: it printed more than 16 MiB, or `growth` was exceeded; the same.
             GitFailed: git ended with an error or could not be started.
         """
         process = self._start(["git", *arguments], cwd)
+        output = _Output(process)
         try:
-            stdout, stderr = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _end(process)
-            raise GitTimedOut from None
+            _await(process, output, deadline, growth)
+        except (GitTimedOut, GitTooLarge):
+            _end(process, output)
+            raise
         finally:
+            output.close()
             with self._lock:
                 self._running.discard(process)
         if process.returncode:
-            raise GitFailed(telling(stderr) or f"git ended with status {process.returncode}")
-        return stdout
+            raise GitFailed(telling(output.stderr) or f"git ended with status {process.returncode}")
+        return bytes(output.stdout)
 
     def kill(self) -> None:
         """Ends what runs now and refuses whatever comes later. From any thread, as often as you like."""
@@ -159,16 +189,86 @@ def start(
         raise GitFailed(f"git cannot be started: {error.strerror or error}") from error
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    _signal_group(process, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        # Returns once git is gone *and* nobody holds its pipes any more, that is: all its children too.
-        process.communicate(timeout=GRACE)
-        return
-    _signal_group(process, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
+class _Output:
+    """What a git prints, taken in as it comes, so that it never waits for us; but no more is kept than is of use."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._pipes = (process.stdout, process.stderr)
+        self._selector = selectors.DefaultSelector()
+        for pipe, take in zip(self._pipes, (self._take_stdout, self._take_stderr), strict=True):
+            self._selector.register(pipe, selectors.EVENT_READ, take)
+
+    def read(self, seconds: float) -> bool:
+        """Takes in what comes within `seconds`. Returns False once nobody holds the pipes any more."""
+        for key, _ in self._selector.select(max(0.0, seconds)):
+            data = os.read(key.fd, 1 << 16)
+            if data:
+                key.data(data)
+            else:
+                self._selector.unregister(key.fileobj)
+        return bool(self._selector.get_map())
+
+    @property
+    def too_large(self) -> bool:
+        """Whether stdout went over its limit. What came after that is lost."""
+        return len(self.stdout) > _STDOUT_LIMIT
+
+    def close(self) -> None:
+        """Lets go of the pipes."""
+        self._selector.close()
+        for pipe in self._pipes:
+            pipe.close()
+
+    def _take_stdout(self, data: bytes) -> None:
+        if not self.too_large:
+            self.stdout += data
+
+    def _take_stderr(self, data: bytes) -> None:
+        self.stderr += data
+        del self.stderr[:-_STDERR_KEPT]
+
+
+def _await(process: subprocess.Popen[bytes], output: _Output, deadline: float, growth: Growth | None) -> None:
+    """Returns when git has ended by itself, and all that it started."""
+    before = growth.size() if growth else 0
+    while output.read(min(_TICK, deadline - time.monotonic())):
+        if output.too_large:
+            raise GitTooLarge(f"more than {_in_mib(_STDOUT_LIMIT)} of names")
+        _check_growth(growth, before)
+        if time.monotonic() >= deadline:
+            raise GitTimedOut
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise GitTimedOut from None
+    _check_growth(growth, before)
+
+
+def _check_growth(growth: Growth | None, before: int) -> None:
+    if growth and growth.size() - before > growth.most:
+        raise GitTooLarge(f"more than {_in_mib(growth.most)} at once")
+
+
+def _in_mib(size: int) -> str:
+    return f"{size / 2**20:g} MiB"
+
+
+def _end(process: subprocess.Popen[bytes], output: _Output) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal_group(process, number)
         # Bounded: a helper that left the group (ssh's ControlPersist does) may keep stderr open for ever.
-        process.communicate(timeout=GRACE)
+        until = time.monotonic() + GRACE
+        while output.read(until - time.monotonic()) and time.monotonic() < until:
+            pass
+        if not output.read(0):
+            # Nobody holds git's pipes any more, so that all its children are gone, too.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, until - time.monotonic()))
+                return
     process.poll()
 
 
@@ -179,7 +279,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
             os.killpg(process.pid, number)
 
 
-def telling(stderr: bytes) -> str:
+def telling(stderr: bytes | bytearray) -> str:
     """What git said last, without its general advice: one line, 300 characters at most."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith(_HINTS)]

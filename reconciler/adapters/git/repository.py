@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from reconciler.adapters.git.address import Place, address_of, check_branch, mirror_name, split_path
-from reconciler.adapters.git.mirror import MANY_PACKS, Mirror
+from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
 from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
 from reconciler.errors import Transient
@@ -44,6 +45,8 @@ class _Shared:
         self.reading = ThreadPoolExecutor(1, f"git-reading-{name}")
         self._objects: Objects | None = None
         self._opened = -1
+        self._read: object = None
+        self._lock = threading.Lock()
 
     def objects(self) -> Objects:
         """The reader of the mirror as it is now. For the reading thread."""
@@ -59,14 +62,26 @@ class _Shared:
             self._objects.close()
         self._objects = None
 
-    def interrupt(self) -> None:
-        """Makes a read that hangs fail. From any thread."""
-        if self._objects is not None:
-            self._objects.interrupt()
+    @contextlib.contextmanager
+    def reads(self, read: object) -> Iterator[None]:
+        """For as long as the `with` lasts, `read` is the one that `interrupt` can end. For the reading thread."""
+        with self._lock:
+            self._read = read
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._read = None
+
+    def interrupt(self, read: object) -> None:
+        """Makes that very read fail if it is under way, and no other. From any thread."""
+        with self._lock:
+            if self._read is read and self._objects is not None:
+                self._objects.interrupt()
 
     def stop(self) -> None:
         """Ends both threads; blocks for the moment that this takes."""
-        self.interrupt()
+        self.interrupt(self._read)
         self.reading.submit(self.forget)
         self.reading.shutdown(wait=True)
         self.network.shutdown(wait=True, cancel_futures=True)
@@ -79,18 +94,22 @@ class Mirrors:
         root: the directory; made when it is first needed. Losing it costs one fetch per repository.
         ssh_command: how git calls ssh, with a key file for example; `-oBatchMode=yes` is added.
         many_packs: fetches (each leaves a pack) after which a mirror is tidied.
+        fetch_limit: bytes that one fetch may bring.
     """
 
-    def __init__(self, root: Path, *, ssh_command: str = "ssh", many_packs: int = MANY_PACKS) -> None:
+    def __init__(
+        self, root: Path, *, ssh_command: str = "ssh", many_packs: int = MANY_PACKS, fetch_limit: int = FETCH_LIMIT
+    ) -> None:
         self._root = root.absolute()
         self._ssh_command = ssh_command
         self._many_packs = many_packs
+        self._fetch_limit = fetch_limit
         self._shared: dict[str, _Shared] = {}
 
     def _take(self, url: str) -> _Shared:
         name = mirror_name(url)
         if name not in self._shared:
-            mirror = Mirror(self._root / name, many_packs=self._many_packs)
+            mirror = Mirror(self._root / name, many_packs=self._many_packs, fetch_limit=self._fetch_limit)
             self._shared[name] = _Shared(mirror, self._ssh_command, name)
         shared = self._shared[name]
         shared.users += 1
@@ -134,7 +153,7 @@ class GitRepository:
 
         Raises:
             Transient: the repository cannot be reached, refuses us, or takes too long.
-            Invalid: there is no such branch; the error names some that there are.
+            Invalid: there is no such branch; the error names some that there are. Or it sends too much.
         """
         return await self._fetching(self._place, self._tip)
 
@@ -200,22 +219,34 @@ class GitRepository:
             raise place.transient(f"the mirror cannot be read: {error}", "Check the data directory's disk") from None
 
     async def _read_once(self, place: Place, job: Callable[[Objects], T]) -> T:
-        def look() -> T:
-            generation = self._shared.mirror.generation
-            try:
-                return job(self._shared.objects())
-            except CommitAbsent as error:
-                raise _Unreadable(str(error), None) from error
-            except Damaged as error:
-                self._shared.forget()
-                raise _Unreadable(str(error), generation) from error
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
 
-        future = asyncio.get_running_loop().run_in_executor(self._shared.reading, look)
+        def look() -> T:
+            loop.call_soon_threadsafe(begun.set)
+            with self._shared.reads(begun):
+                return self._look(job)
+
+        future = loop.run_in_executor(self._shared.reading, look)
         try:
+            await begun.wait()  # the clock starts when the thread is free, not while others read
             return await asyncio.wait_for(future, self._timeout)
         except TimeoutError:
-            self._shared.interrupt()
             raise place.transient(f"reading took longer than {self._timeout:g} s") from None
+        finally:
+            # Whoever no longer waits for it (time out, cancelled) ends it: it may hang. Its failure is nobody's then.
+            future.cancel()
+            self._shared.interrupt(begun)
+
+    def _look(self, job: Callable[[Objects], T]) -> T:
+        """One read, on the reading thread."""
+        generation = self._shared.mirror.generation
+        try:
+            return job(self._shared.objects())
+        except CommitAbsent as error:
+            raise _Unreadable(str(error), None) from error
+        except Damaged as error:
+            self._shared.forget()
+            raise _Unreadable(str(error), generation) from error
 
     def _check_open(self, place: Place) -> None:
         if self._closed:

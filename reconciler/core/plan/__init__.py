@@ -20,13 +20,14 @@ from reconciler.core.plan.view import Plan, View
 __all__ = ["DRAIN_MARGIN", "Plan", "View", "forecast", "plan", "retirement_due"]
 
 
-def plan(desired: Desired, observed: Observed, now: float) -> Plan:
-    """Decides what to do next for one app. `now` in epoch seconds.
+def plan(desired: Desired, observed: Observed, now: float, standing: Desired | None = None) -> Plan:
+    """Decides what to do next for one app. `now` in epoch seconds; `standing` is the active revision as its own commit
+    rendered it, if that is another one than the desired.
 
     Everything in the result was decided from exactly these arguments; executing any prefix of its actions and
     planning again leads to the same end.
     """
-    view = View(desired, observed, now)
+    view = View(desired, observed, now, standing)
     if view.desired_is_active:
         return settle(view)
     if view.rejection and not late_but_ready(view):

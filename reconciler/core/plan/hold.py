@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from reconciler.core.action import Apply, Purpose
-from reconciler.core.health import is_ready, ready_pods
+from reconciler.core.health import ready_pods
 from reconciler.core.memory import Rejection
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import Size, workload_manifest
-from reconciler.core.plan.promote import preconditions
+from reconciler.core.plan.promote import preconditions, stand_in
 from reconciler.core.plan.retire import clean_up
-from reconciler.core.plan.view import Plan, View, ref_of, seen_differences, serves
+from reconciler.core.plan.upkeep import upkeep_of_active
+from reconciler.core.plan.view import Plan, View, is_fit, nobody_serves, ref_of, seen_differences, serves
 
 
 def hold(view: View, rejection: Rejection) -> Plan:
@@ -21,15 +22,16 @@ def hold(view: View, rejection: Rejection) -> Plan:
         leftovers, due = clean_up(view)
         wait = due_down if target and _may_go(view, target) else None
         wake_at = min(filter(None, (due, wait)), default=None)
-        return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, leftovers), *leftovers), wake_at)
+        writes = (*leftovers, *stand_in(view), *upkeep_of_active(view))
+        return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), wake_at)
     leftovers, due = clean_up(view, going=(target,))
-    writes = (*leftovers, _scale_down(view, target, rejection))
+    writes = (*leftovers, _scale_down(view, target, rejection), *upkeep_of_active(view))
     return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), due)
 
 
 def _may_go(view: View, target: Workload) -> bool:
     """Whether there are pods that nobody needs."""
-    needed = serves(view, target) or (view.service is None and ready_pods(target))
+    needed = serves(view, target) or (nobody_serves(view) and ready_pods(target))
     return target.replicas > 0 and not needed
 
 
@@ -41,6 +43,6 @@ def _scale_down(view: View, target: Workload, rejection: Rejection) -> Apply:
 
 
 def late_but_ready(view: View) -> bool:
-    """Whether a revision that was given up got ready after all while there is no Service: then there is nothing good
-    to hold instead of it, and nobody is served until it is tried again."""
-    return view.service is None and view.target is not None and is_ready(view.target)
+    """Whether a revision that was given up can serve after all while nobody does: then there is nothing good to hold
+    instead of it."""
+    return view.target is not None and nobody_serves(view) and is_fit(view, view.target)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.action import Remember
-from reconciler.core.diff import differences
 from reconciler.core.memory import Claim, Memory, Rejection, write_claim, write_memory, write_rejection
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.observed import GIT_REPLICAS, ActiveService
+from reconciler.core.plan.ports import held_ports
 from reconciler.core.plan.view import ref_of
 
 
@@ -64,30 +64,6 @@ def remember(
         "spec": {"selector": dict(service.selector), **({"ports": held} if (held := held_ports(service)) else {})},
     }
     return Remember(ref_of("Service", service), manifest, event, reason, began)
-
-
-def moving_ports(desired: Desired, service: ActiveService) -> list[Any]:
-    """Ports that the Service has already and that lead elsewhere in the new version (another targetPort): they move
-    in one request with the selector, or requests would fail between. Ports that come or go can follow it."""
-    live = {_port_key(each): each for each in service.live["spec"].get("ports") or []}
-    rendered = desired.service["spec"].get("ports") or []
-    moving = {
-        _port_key(each): each
-        for each in rendered
-        if _port_key(each) in live and differences(each, live[_port_key(each)])
-    }
-    return list(({_port_key(each): each for each in held_ports(service)} | moving).values())
-
-
-def held_ports(service: ActiveService) -> list[Any]:
-    """Ports that the switch's manager still owns, before their handover. Each of its writes has to repeat them:
-    server-side apply removes what a manager alone owned and no longer sends."""
-    return list(service.live["spec"].get("ports") or []) if service.needs_handover else []
-
-
-def _port_key(port: Mapping[str, Any]) -> tuple[Any, str]:
-    """What server-side apply merges a Service's ports by."""
-    return port["port"], port.get("protocol", "TCP")
 
 
 def without_selector(service: Manifest) -> Manifest:

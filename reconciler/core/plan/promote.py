@@ -1,6 +1,6 @@
 """Desired is not active: bring it up, wait until it is ready, then cut over.
 
-`ready-before-switch` is kept here: `cut_over` is reached only for a revision that `health.is_ready` holds for.
+`ready-before-switch` is kept here: `cut_over` is reached only for a revision that `view.is_fit` holds for.
 """
 
 from __future__ import annotations
@@ -9,21 +9,31 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Action, Apply, CreateService, Purpose, RequireFree, Switch
-from reconciler.core.health import explain, is_ready
+from reconciler.core.health import can_serve, explain, trouble_from
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import (
     Size,
     annotated,
-    moving_ports,
     remember,
     switch_manifest,
     workload_manifest,
 )
+from reconciler.core.plan.ports import clash, moving_ports, written_over
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
-from reconciler.core.plan.view import Plan, View, claim_of, is_doomed, ref_of, seen_differences
+from reconciler.core.plan.upkeep import apply_configs, upkeep_of_active
+from reconciler.core.plan.view import (
+    Plan,
+    View,
+    claim_of,
+    is_doomed,
+    is_fit,
+    ref_of,
+    seen_differences,
+    serves,
+)
 
 
 def promote(view: View) -> Plan:
@@ -34,7 +44,7 @@ def promote(view: View) -> Plan:
     claim = claim_of(view)
     applies = tuple(_bring_up(view, claim))
     unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
-    if target is None or unready or not is_ready(target):
+    if target is None or unready or not is_fit(view, target):
         return _await_ready(view, claim, applies, Phase.APPLYING if unready else Phase.PROGRESSING)
     # Traffic moves first. (A write on the Deployment just before would keep its controller, and so kube-proxy, busy in
     # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
@@ -53,14 +63,32 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     ahead = deadline if deadline > view.now else None
     absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
     reason = explain(view.target) if view.target else absent
-    writes = (*leftovers, *applies)
-    return Plan(phase, reason, (*preconditions(view, writes), *writes), min(filter(None, (ahead, due)), default=None))
+    writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view))
+    told = trouble_from(view.target, view.now) if view.target else None
+    wake_at = min(filter(None, (ahead, due, told)), default=None)
+    return Plan(phase, reason, (*preconditions(view, writes), *writes), wake_at)
 
 
 def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[RequireFree, ...]:
     """Without a Service of ours, that we can create it is known before anything else is written: its name may belong to
     somebody else, or to one of ours that lost its labels and is serving."""
     return (RequireFree(view.desired.service),) if view.service is None and writes else ()
+
+
+def stand_in(view: View) -> tuple[CreateService, ...]:
+    """Without a Service nobody is served: until what Git wants is ready, one of ours that can serve gets the traffic.
+
+    Somebody deleted the Service, and with it the memory of which revision it pointed to; the latest is likely that.
+    """
+    others = [w for w in view.observed.workloads if w.revision != view.desired.revision and can_serve(w)]
+    if view.service is not None or not others:
+        return ()
+    chosen = max(others, key=lambda w: w.claim.since if w.claim else 0.0)
+    to = Active(chosen.revision, chosen.version, chosen.colour, chosen.commit, view.now)
+    rendered = view.desired.service
+    selector = {key: chosen.pod_labels.get(key, value) for key, value in view.desired.selector.items()}
+    manifest = annotated(rendered, write_memory(Memory(active=to)))
+    return (CreateService({**manifest, "spec": {**rendered["spec"], "selector": selector}}, to, view.now),)
 
 
 def _was_serving(view: View, target: Workload) -> bool:
@@ -80,19 +108,10 @@ def _bring_up(view: View, claim: Claim) -> Iterator[Apply]:
         yield Apply(manifest, Purpose.RELEASE)
         return
     found = seen_differences(view, manifest, target.live)
+    if serves(view, target) and any(each.path.startswith("spec.template") for each in found):
+        return  # never-cut-the-active: `settle` tells of it
     if found or target.rejection:
         yield Apply(manifest, purpose_of(found), ref_of("Deployment", target), found, reason=size.why)
-
-
-def apply_configs(view: View) -> Iterator[Apply]:
-    """The desired revision's ConfigMaps and Secrets that are missing or differ."""
-    live = {(each.kind, each.name): each for each in view.observed.configs}
-    for manifest in view.desired.configs:
-        there = live.get((manifest["kind"], manifest["metadata"]["name"]))
-        if there is None:
-            yield Apply(manifest, Purpose.RELEASE if view.target is None else Purpose.REPAIR)
-        elif found := seen_differences(view, manifest, there.live):
-            yield Apply(manifest, purpose_of(found), ref_of(there.kind, there), found)
 
 
 def _size_for_promotion(view: View) -> Size:
@@ -104,10 +123,10 @@ def _size_for_promotion(view: View) -> Size:
     """
     target, active, asked = view.target, view.active, view.desired.replicas
     noted = active.noted_replicas if active else str(asked)
-    if target and view.memory.former(target.revision) and is_ready(target):
+    if target and view.memory.former(target.revision) and is_fit(view, target):
         return Size(target.replicas, noted)
     wanted, why = (active.replicas, "the active colour has as many") if active and active.replicas else (asked, "")
-    if wanted < asked and noted != str(asked):
+    if wanted < asked and noted not in ("", str(asked)):
         wanted, why = asked, ""
     return Size(max(target.replicas, wanted) if target else wanted, noted, why or f"Git asks for {asked}")
 
@@ -122,7 +141,8 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateService | Swit
         return CreateService(manifest, to, claim.since)
     source = _source(view)
     memory = view.memory.switched(to, source)
-    ports = moving_ports(view.desired, view.service)
+    over = clash(view.desired, view.service)
+    ports = written_over(view.desired, view.service) if over else moving_ports(view.desired, view.service)
     manifest = switch_manifest(view.desired, memory, view.desired.selector, ports)
     return Switch(
         ref_of("Service", view.service),
@@ -132,6 +152,7 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateService | Swit
         began=claim.since,
         rollback=view.memory.former(to.revision) is not None and (source is None or source.revision != to.revision),
         reason=reason or _why_switch(view, source),
+        over=over,
     )
 
 

@@ -14,7 +14,7 @@ from reconciler.core.health import ready_pods
 from reconciler.core.memory import Doom
 from reconciler.core.observed import Workload
 from reconciler.core.plan.manifests import remember
-from reconciler.core.plan.view import View, ref_of, serves
+from reconciler.core.plan.view import View, nobody_serves, ref_of, serves
 
 DRAIN_MARGIN = 2.0
 """Seconds between a confirmed switch and the first deletion of a colour that was in service, whatever
@@ -62,8 +62,8 @@ def _fate(view: View, workload: Workload) -> tuple[str, str] | float | None:
         return None
     former = view.memory.former(workload.revision)
     if former is None:
-        if view.service is None and ready_pods(workload):
-            return None  # the Service was deleted by hand: nothing that could serve goes before it is back
+        if nobody_serves(view) and ready_pods(workload):
+            return None  # the Service was deleted or moved by hand: nothing that could serve goes before it is back
         return _why_never_active(view, workload)
     due, steady = retirement_due(view, workload), _steady_from(view)
     if due is None or steady is None or former.until is None:
@@ -132,9 +132,11 @@ def _gone_with(view: View, revisions: Container[str]) -> Iterator[Ref]:
 
 
 def _orphans(view: View) -> Iterator[Retire]:
-    """Configuration whose Deployment is gone: a daemon stopped between two deletions."""
-    kept = {view.desired.revision, *(each.revision for each in view.observed.workloads)}
+    """Configuration whose Deployment is gone, and that no pod can need: a daemon stopped between two deletions."""
+    noted = view.memory.active
+    known = {view.desired.revision, noted.revision if noted else ""}
+    kept = known | view.observed.serving | view.observed.running | {each.revision for each in view.observed.workloads}
     for revision in sorted({each.revision for each in view.observed.configs} - kept):
         refs = tuple(_gone_with(view, {revision}))
         if refs:
-            yield Retire(revision, "", view.desired.slot.colour, refs, "", "its Deployment is gone")
+            yield Retire(revision, "", view.desired.slot.colour, refs, "leftovers_deleted", "its Deployment is gone")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.core.action import Action, Ref
 from reconciler.core.diff import Difference, differences
+from reconciler.core.health import can_serve, is_ready
 from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.observed import ActiveService, Config, Observed, Workload
@@ -24,11 +25,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The planner's inputs, and the facts that follow from them at once."""
+    """The planner's inputs, and the facts that follow from them at once.
+
+    `standing` is the active revision as the commit rendered it that it was switched for; None when it is the desired
+    one, or can no longer be rendered.
+    """
 
     desired: Desired
     observed: Observed
     now: float
+    standing: Desired | None = None
 
     @property
     def service(self) -> ActiveService | None:
@@ -46,20 +52,28 @@ class View:
         return self.observed.workload(self.desired.revision)
 
     @property
-    def active(self) -> Workload | None:
-        """The workload that the selector matches. None: no Service, or its selector matches nothing of ours."""
+    def selected(self) -> tuple[Workload, ...]:
+        """The workloads that the selector matches: one, unless somebody wrote another selector."""
         if not self.service or not self.service.selector:
-            return None
+            return ()
         selector = self.service.selector.items()
-        return next((w for w in self.observed.workloads if selector <= w.pod_labels.items()), None)
+        return tuple(w for w in self.observed.workloads if selector <= w.pod_labels.items())
+
+    @property
+    def active(self) -> Workload | None:
+        """The workload that traffic goes to; of several, the one that was switched to. None: the selector matches none
+        of ours, or there is no Service."""
+        noted = self.memory.active
+        known = (each for each in self.selected if noted and each.revision == noted.revision)
+        return next(known, next(iter(self.selected), None))
 
     @property
     def desired_is_active(self) -> bool:
-        """Whether traffic goes where Git wants it."""
+        """Whether traffic goes where Git wants it, and nowhere else."""
         if not self.service:
             return False
-        matched = self.active is not None and self.active.revision == self.desired.revision
-        return matched or self.service.selector == self.desired.selector
+        alone = [each.revision for each in self.selected] == [self.desired.revision]
+        return alone or self.service.selector == self.desired.selector
 
     @property
     def rejection(self) -> Rejection | None:
@@ -109,8 +123,23 @@ def is_doomed(view: View) -> bool:
 
 
 def serves(view: View, workload: Workload) -> bool:
-    """Whether the Service has a ready endpoint of this revision."""
-    return view.service is not None and workload.revision in view.service.endpoints.values()
+    """Whether any Service of the app has a ready endpoint of this revision."""
+    return workload.revision in view.observed.serving
+
+
+def nobody_serves(view: View) -> bool:
+    """Whether clients get no answer at all: there is no Service, or it has no ready endpoint."""
+    return view.service is None or not view.service.endpoints
+
+
+def is_fit(view: View, target: Workload) -> bool:
+    """Whether traffic may move to `target`: it is wholly ready; or it served before, can serve with what it has, and
+    that is better than what is, since nobody serves now or a hand moved the selector off it."""
+    if is_ready(target):
+        return True
+    noted = view.memory.active
+    moved_off = noted is not None and noted.revision == target.revision
+    return can_serve(target) and (moved_off or nobody_serves(view))
 
 
 def ref_of(kind: str, live: Workload | ActiveService | Config) -> Ref:

@@ -1,0 +1,132 @@
+"""The running daemon and what reaches it from outside: a configuration that changes, repositories that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from watchdog.utils import BaseThread
+
+from reconciler.adapters.clock import SystemClock
+from reconciler.adapters.git import GitRepository, Mirrors
+from reconciler.adapters.telemetry import EventLog
+from reconciler.app.daemon import Daemon
+from reconciler.app.settings import load_settings
+from reconciler.compose import Options, _Running
+from reconciler.errors import Invalid
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.git import GitOrigin
+
+SOON = 10.0
+"""Seconds that an event is awaited for; reaching them fails the test."""
+
+
+async def _not_posted(*_: object) -> None:
+    """No Kubernetes Event leaves a test."""
+
+
+class Bench:
+    """The daemon on a cluster in memory, real files and a real repository, both in a folder of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "config" / "reconciler.yaml"
+        self.origin = GitOrigin(folder / "origin.git")
+        self.origin.commit({"version": b"v1"})
+        self.configure("1h")
+        clock, mirrors = SystemClock(), Mirrors(folder / "mirrors")
+        self._out = io.StringIO()
+        self.running = _Running(Options(self.config, folder), clock, look_again=0.05)
+        self.running.log = EventLog(clock.now, _not_posted, self._out)
+        self.running.daemon = Daemon(
+            FakeCluster(), self.running.log, clock, lambda source: GitRepository(source.url, source.branch, mirrors)
+        )
+
+    def configure(self, interval: str, url: str = "") -> None:
+        self.config.parent.mkdir(exist_ok=True)
+        source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval}
+        draft = self.config.with_suffix(".new")
+        draft.write_text(json.dumps({"sources": [source], "apps": []}))
+        draft.replace(self.config)
+
+    def start(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self.running.run(load_settings(self.config)))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [each for each in map(json.loads, self._out.getvalue().splitlines()) if each["event"] == name]
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(SOON):
+            while not holds():
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not [each for each in threading.enumerate() if isinstance(each, BaseThread)], "files are still watched"
+
+
+async def _ended(bench: Bench, task: asyncio.Task[None]) -> None:
+    bench.running._end("the test")
+    await asyncio.wait_for(task, SOON)
+    assert bench.events("stopped")
+
+
+async def test_a_change_between_reading_and_watching_is_not_missed(bench: Bench) -> None:
+    task = bench.start()
+    bench.configure("2h")
+    await bench.until(lambda: bench.events("config_reloaded"))
+    await _ended(bench, task)
+
+
+async def test_an_unchanged_configuration_is_not_told(bench: Bench) -> None:
+    task = bench.start()
+    await bench.until(lambda: bench.events("source_updated"))
+    bench.configure("1h")
+    bench.configure("2h")
+    await bench.until(lambda: bench.events("config_reloaded"))
+    assert len(bench.events("config_reloaded")) == 1
+    await _ended(bench, task)
+
+
+async def test_a_folder_that_vanished_and_came_back_is_watched_again(bench: Bench) -> None:
+    task = bench.start()
+    await bench.until(lambda: bench.events("source_updated"))
+    shutil.rmtree(bench.config.parent)
+    await bench.until(lambda: bench.events("config_rejected"))
+    bench.configure("1h")
+    await bench.until(lambda: bench.events("config_reloaded"))
+    bench.configure("2h")
+    await bench.until(lambda: len(bench.events("config_reloaded")) == 2)
+    await _ended(bench, task)
+
+
+async def test_a_repository_that_was_deleted_and_made_anew_is_watched_again(bench: Bench, tmp_path: Path) -> None:
+    task = bench.start()
+    await bench.until(lambda: bench.events("source_updated"))
+    shutil.rmtree(bench.origin.path)
+    await bench.until(lambda: bench.events("source_failed"))
+    again = GitOrigin(tmp_path / "origin.git")
+    await bench.until(lambda: bench.running._watches["shop"].alive)
+    for content in (b"v2", b"v3"):
+        commit = again.commit({"version": content})
+        await bench.until(lambda wanted=commit: [e for e in bench.events("source_updated") if e["commit"] == wanted])  # type: ignore[misc]
+    await _ended(bench, task)
+
+
+async def test_a_start_that_fails_leaves_nothing_running_and_does_not_say_that_it_started(bench: Bench) -> None:
+    settings = load_settings(bench.config)
+    (source,) = settings.sources
+    hopeless = type(settings)((type(source)("shop", "ext::x", "main", 60.0, 5.0),), ())
+    with pytest.raises(Invalid):
+        await bench.running.run(hopeless)
+    assert not bench.events("started")
