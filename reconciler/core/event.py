@@ -24,7 +24,7 @@ FIELDS: Mapping[str, str] = {
     "app": "name of the app",
     "namespace": "namespace of the app's objects",
     "version": "desired version, as the version file in Git says it",
-    "revision": "short hash of version, pod template and configuration",
+    "revision": "short hash of the app's name, version, pod template and configuration",
     "colour": "blue or green: the slot that the revision holds",
     "commit": "full id of the commit that asked for it",
     "duration": "seconds since the step began; the event's row says which step",

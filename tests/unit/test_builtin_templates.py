@@ -9,10 +9,13 @@ import pytest
 import yaml
 
 from reconciler.app.builtin import builtin_templates
+from reconciler.app.observe import read_release
+from reconciler.app.settings import parse_settings
 from reconciler.core.builtin_values import KNOWN
 from reconciler.core.model import App, Colour, Desired, Release, Slot, Strategy
 from reconciler.core.render import identify, render
 from reconciler.errors import Invalid
+from tests.fakes.git import FakeRepository
 
 GOLDEN = Path(__file__).parent / "golden"
 SLOT = Slot(Colour.BLUE, "c0ffee")
@@ -118,3 +121,41 @@ def test_a_changed_value_of_the_pods_is_a_new_revision_and_replicas_are_not() ->
 )
 def test_a_mistake_in_the_values_is_named(values: dict[str, Any], message: str) -> None:
     assert refusal({**IMAGE, **values}).startswith(message)
+
+
+CONFIGURATION = """\
+sources: [{name: shop, url: ./shop}]
+apps:
+  - name: my-app
+    source: shop
+    values:
+      image: registry.example.com/my-app
+      env: {A: %s}
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "version_file", "message"),
+    [
+        ("[1]", "v1", "reconciler.yaml:7: `values.env.A` must be text"),
+        ("x", "version: v1\nvalues:\n  env:\n    B: [1]\n", "version:4: `values.env.B` must be text"),
+        ("[1]", "version: v1\nvalues:\n  env: {B: x}\n", "reconciler.yaml:7: `values.env.A` must be text"),
+        ("x", "version: v1\nvalues: {image: ''}\n", "version:2: `values.image` is missing"),
+    ],
+)
+async def test_a_mistake_in_the_values_names_the_file_that_has_it(env: str, version_file: str, message: str) -> None:
+    app = parse_settings(CONFIGURATION % env, "reconciler.yaml").apps[0]
+    repository = FakeRepository()
+    commit = repository.commit({"version": version_file.encode()})
+    read = await read_release(app, repository, commit)
+    with pytest.raises(Invalid) as caught:
+        identify(app, read)
+    assert str(caught.value).startswith(message)
+
+
+async def test_what_a_built_in_template_makes_of_a_value_leads_back_to_the_values() -> None:
+    app = parse_settings(CONFIGURATION % "x", "reconciler.yaml").apps[0]
+    repository = FakeRepository()
+    commit = repository.commit({"version": b"version: v1\nvalues:\n  replicas: 0\n"})
+    with pytest.raises(Invalid, match=r"from `values` \(version:2, reconciler\.yaml:5\)$"):
+        identify(app, await read_release(app, repository, commit))

@@ -154,6 +154,7 @@ async def test_an_unreachable_repository(opened: Open, tmp_path: Path) -> None:
     with pytest.raises(Transient, match="does not appear to be a git repository") as caught:
         await opened(tmp_path / "nowhere").tip()
     assert caught.value.__cause__ is None
+    assert f"Is there a Git repository at {tmp_path / 'nowhere'}, and may it be read?" in caught.value.todo
 
 
 async def test_endless_output_is_cut_off(tmp_path: Path) -> None:

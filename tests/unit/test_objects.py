@@ -39,6 +39,7 @@ def config(old: str, new: str) -> Release:
             release("kind: Deploymnt"),
             "x0.yaml:1: the document: `kind` is Deploymnt (did you mean `Deployment`?), which",
         ),
+        (release("kind: ServiceAccount"), "x0.yaml:1: the document: `kind` is ServiceAccount, which is not released"),
         (release("\nkind: Ingress"), "x0.yaml:2: the document: `kind` is Ingress, which is not released with an app"),
         (
             release("kind: StatefulSet"),

@@ -252,6 +252,7 @@ def test_references_to_objects_from_elsewhere_are_fine() -> None:
         ("a\n\n{% for x in qqq %}{% endfor %}", "t/x.yaml:3: `qqq` is not defined"),
         ("a\n{{ ", "t/x.yaml:2: is not a Jinja2 template: unexpected 'end of template'"),
         ("a\n{% endif %}", "t/x.yaml:2: is not a Jinja2 template: Encountered unknown tag 'endif'"),
+        ("{{ 1 | toYaml }}", "t/x.yaml:1: is not a Jinja2 template: No filter named 'toYaml' (did you mean `toyaml`?)"),
         ("{{ 1 | nope }}", "t/x.yaml:1: is not a Jinja2 template: No filter named 'nope'"),
         ("\n{% include 'x' %}", "t/x.yaml:2: is not a Jinja2 template: `include` is not supported"),
         ("{% extends 'x' %}", "t/x.yaml:1: is not a Jinja2 template: `extends` is not supported"),
@@ -292,6 +293,21 @@ def test_references_to_objects_from_elsewhere_are_fine() -> None:
 )
 def test_a_template_that_fails_says_where_and_why(text: str, message: str) -> None:
     assert not_drawn(text, values={"image": "i", "env": {"FOO": "x"}}).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("{{ .Values.image }}", "`values.image`"),
+        ("a\n{{- if .Values.env }}", "`values.env`"),
+        ("{{ toYaml .Values.env }}", "`values.env`"),
+        ("{{ .Release.Name }}", "names without the dot"),
+    ],
+)
+def test_who_writes_for_helm_is_told_what_to_write_instead(text: str, instead: str) -> None:
+    told = not_drawn(text, values={"image": "i"})
+    assert "is Helm's syntax" in told
+    assert told.endswith(f"write {instead}")
 
 
 def test_a_failing_expression_shows_no_value() -> None:
@@ -367,7 +383,7 @@ def test_the_templates_of_a_folder() -> None:
         Template("apps/t/b.yaml", "b"),
         Template("apps/t/c.json", "{}"),
     )
-    with pytest.raises(Invalid, match=r"^apps/t: holds no template"):
+    with pytest.raises(Invalid, match=r"^apps/t: holds no template.*Folders below it are not read$"):
         templates_in("apps/t", {"README.md": b""})
     with pytest.raises(Invalid, match=r"^apps/t/x\.yaml:2: is not UTF-8 text"):
         templates_in("apps/t", {"x.yaml": b"\n\xff"})

@@ -165,10 +165,17 @@ class Watch:
                         yield _parsed(line, path)
                 finally:
                     lasting.cancel()
+                    _hang_up(response)
                 if not self._proven:
                     raise Transient("the watch ended at once, and brought nothing", where=path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"the watch broke off ({type(error).__name__}: {error})", where=path) from error
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Of a watch that is cut off: a farewell by TLS could outlive the event loop, and leave the socket open."""
+    if response.connection and response.connection.transport:
+        response.connection.transport.abort()
 
 
 def _parsed(line: bytes, path: str) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Place:
 def _advice(url: str) -> str:
     if not is_local(url):
         return "Check the network, the address and the credentials"
-    return f"Is there a Git repository at {address_of(url)}? A relative url counts from the working directory"
+    where = address_of(url)
+    return f"Is there a Git repository at {where}, and may it be read? A relative url counts from the working directory"
 
 
 def address_of(url: str) -> str:
