@@ -19,7 +19,8 @@ from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
-from reconciler.app.settings import Settings, SourceSettings, load_settings
+from reconciler.app.settings import Settings, load_settings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.errors import Invalid, ReconcilerError, Transient

@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 
 from reconciler.app.cycle import Cycle
 from reconciler.app.loop import AppLoop, keep_going
-from reconciler.app.settings import Settings, SourceSettings
+from reconciler.app.settings import Settings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
 from reconciler.core.model import App
 from reconciler.errors import Invalid

@@ -11,7 +11,8 @@ from typing import TypeVar
 from reconciler.app.cycle import Cycle, Tip
 from reconciler.app.loop import AppLoop
 from reconciler.app.observe import read_release
-from reconciler.app.settings import Settings, SourceSettings
+from reconciler.app.settings import Settings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core.action import Apply, CreateService, Purpose, Ref, RequireFree, Switch
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed

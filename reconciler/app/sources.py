@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Tip
-from reconciler.app.settings import SourceSettings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core.address import masked
 from reconciler.core.event import event
 from reconciler.errors import ReconcilerError

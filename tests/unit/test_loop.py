@@ -12,7 +12,8 @@ from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Outcome, Tip
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import AppLoop, keep_going
-from reconciler.app.settings import Settings, SourceSettings
+from reconciler.app.settings import Settings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan
 from reconciler.errors import Conflict, Invalid, ReconcilerError, Transient

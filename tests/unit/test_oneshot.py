@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.app.oneshot import Sight, Workbench, writes_ahead
-from reconciler.app.settings import Settings, SourceSettings
+from reconciler.app.settings import Settings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core.plan import plan
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from tests.fakes.world import APP, World

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.app.settings import SourceSettings, load_settings, parse_settings, schema
+from reconciler.app.settings import load_settings, parse_settings, schema
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core.duration import parse_duration
 from reconciler.core.model import App, Strategy
 from reconciler.errors import Invalid

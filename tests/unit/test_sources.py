@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.app.settings import SourceSettings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
 from reconciler.errors import Transient
 from tests.fakes.git import FakeRepository

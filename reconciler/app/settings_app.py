@@ -1,0 +1,70 @@
+"""`apps` of the configuration: what is released, and how it is promoted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration
+from reconciler.core.model import App, Strategy
+from reconciler.core.strictyaml import Passage
+
+
+class _Strategy(Model):
+    """How an app is promoted. The names are those of Argo Rollouts' blueGreen strategy."""
+
+    active_service: ServiceName | None = Field(
+        default=None, description="The Service that clients talk to. The app's name, if not given."
+    )
+    auto_promotion_enabled: Literal[True] = Field(
+        default=True, description="Switch as soon as the new revision is ready."
+    )
+    scale_down_delay: Annotated[Seconds, at_least(0.0)] = duration(
+        "10m", "How long the former revision stays warm for a quick rollback."
+    )
+    abort_scale_down_delay: Annotated[Seconds, at_least(0.0)] = duration(
+        "30s", "How long a failed revision stays, to be looked at."
+    )
+    progress_deadline: Annotated[Seconds, at_least(1.0)] = duration(
+        "10m", "How long a new revision may take to become ready."
+    )
+
+
+class AppModel(Model):
+    """One unit that is released together."""
+
+    name: Name = Field(description="Unique among all apps.")
+    namespace: Name = Field(default="default", description="Where its objects live.")
+    source: Name = Field(description="The name of the source to read it from.")
+    path: FolderPath = Field(default=".", description="Its folder in the repository.")
+    version_file: FolderPath = Field(default="version", description="Relative to `path`.")
+    templates: FolderPath | None = Field(
+        default=None, description="A folder relative to `path`. The built-in templates, if not given."
+    )
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="For the templates; the version file's values go over them."
+    )
+    strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
+
+
+def app_of(model: AppModel, written: Passage) -> App:
+    """What the model says; its values were `written` there."""
+    """What the model says."""
+    strategy = Strategy(
+        active_service=model.strategy.active_service or model.name,
+        scale_down_delay=model.strategy.scale_down_delay,
+        abort_scale_down_delay=model.strategy.abort_scale_down_delay,
+        progress_deadline=model.strategy.progress_deadline,
+    )
+    return App(
+        name=model.name,
+        namespace=model.namespace,
+        source=model.source,
+        strategy=strategy,
+        path=model.path,
+        version_file=model.version_file,
+        templates=model.templates,
+        values=model.values,
+        written=written,
+    )

@@ -1,0 +1,55 @@
+"""`sources` of the configuration: which repository to follow, and how."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from reconciler.app.settings_fields import Model, Name, Seconds, at_least, duration, rule
+from reconciler.core.address import SCHEMES, address_fault, branch_fault
+
+_PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """A Git repository and branch. `interval` and `timeout` are seconds."""
+
+    name: str
+    url: str
+    branch: str
+    interval: float
+    timeout: float
+
+
+def _wrong_url(value: str) -> str:
+    if value != value.strip() or not value.isprintable():
+        return "holds blank space or control characters at its ends"
+    if _PASSWORD.match(value):
+        return "holds a password, which the list of processes would show: put it into ~/.netrc instead"
+    fault = address_fault(value)
+    return f"{fault}; give a path, or a URL of {', '.join(SCHEMES)}" if fault else ""
+
+
+class _Ref(Model):
+    """What to follow in the repository."""
+
+    branch: Annotated[str, rule(branch_fault)] = Field(default="main", description="The branch.")
+
+
+class SourceModel(Model):
+    """A Git repository and branch; any number of apps can share one."""
+
+    name: Name = Field(description="What apps call it.")
+    url: Annotated[str, rule(_wrong_url)] = Field(description="https://, ssh://, git@host:path, file:// or a path.")
+    ref: _Ref = Field(default_factory=_Ref, description="What to follow.")
+    interval: Annotated[Seconds, at_least(1.0)] = duration("30s", "How often to look for a new commit.")
+    timeout: Annotated[Seconds, at_least(1.0)] = duration("60s", "How long one Git operation may take.")
+
+
+def source_of(model: SourceModel) -> SourceSettings:
+    """What the model says."""
+    return SourceSettings(model.name, model.url, model.ref.branch, model.interval, model.timeout)
