@@ -20,7 +20,7 @@ PATIENCE = 15.0
 
 
 def is_ready(workload: Workload) -> bool:
-    """True when every wanted replica, at the generation that was asked for, is ready, and known to be available.
+    """True when every wanted replica, at the generation that was asked for, is ready, and enough are known to be.
 
     Available is what has been ready for `minReadySeconds`, by the clock of Kubernetes' own controller. A revision of no
     replicas is never ready.
@@ -28,7 +28,17 @@ def is_ready(workload: Workload) -> bool:
     if workload.deleting or workload.replicas < 1 or not _settled(workload):
         return False
     ready = sum(1 for pod in _staying(workload) if pod.ready)
-    return min(ready, workload.available) >= workload.replicas
+    return ready >= workload.replicas and workload.available >= known_enough(workload)
+
+
+def known_enough(workload: Workload) -> int:
+    """How many pods the controllers must know to be available before traffic may move.
+
+    Of three or more, the news of the last one may still be on its way (some 10 ms): the others already prove that the
+    controllers hear of pods, and have endpoints. Not with `minReadySeconds`, which only the controllers count.
+    """
+    on_its_way = workload.replicas >= 3 and not workload.min_ready_seconds
+    return workload.replicas - 1 if on_its_way else workload.replicas
 
 
 def can_serve(workload: Workload) -> bool:

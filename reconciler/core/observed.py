@@ -69,6 +69,7 @@ class Workload:
     total: int
     updated: int
     available: int
+    min_ready_seconds: float
     completed: bool
     pod_labels: Mapping[str, str]
     claim: Claim | None
@@ -206,6 +207,7 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         total=int(status.get("replicas", 0)),
         updated=int(status.get("updatedReplicas", 0)),
         available=int(status.get("availableReplicas", 0)),
+        min_ready_seconds=float(spec.get("minReadySeconds", 0)),
         completed=_completed(status),
         pod_labels=pod_labels,
         claim=read_claim(annotations),

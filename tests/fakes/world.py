@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
 from reconciler.core.event import Event
+from reconciler.core.health import known_enough
 from reconciler.core.model import App, Manifest, Strategy
 from reconciler.core.observed import SWITCH_MANAGER, Observed, Workload, observe
 from reconciler.core.plan import Plan
@@ -159,7 +160,9 @@ class GuardedCluster(FakeCluster):
         assert target.replicas >= 1, "ready-before-switch: no replicas"
         wanted = 1 if self._is_rescue(before, target) else target.replicas
         assert ready >= wanted, "ready-before-switch: not fully ready"
-        assert known >= wanted, "ready-before-switch: the endpoint controller does not know the pods yet"
+        assert known >= min(wanted, known_enough(target)), (
+            "ready-before-switch: the endpoint controller does not know the pods yet"
+        )
         assert wanted == 1 or target.observed_generation == target.generation, "ready-before-switch: another generation"
         self.selector_writes.append(target.revision)
 

@@ -14,7 +14,7 @@ POD = Pod("pod", "r", ready=True, ready_since=900.0, terminating=False, trouble=
 READY = Workload(
     name="app-r", uid="u", resource_version="1", revision="r", version="v1", colour=Colour.BLUE, commit="c",
     created=800.0, deleting=False, replicas=2, generation=1, observed_generation=1, total=2, updated=2, available=2,
-    completed=True, pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="",
+    min_ready_seconds=0.0, completed=True, pod_labels={}, claim=None, rejection=None, noted_replicas="2", failure="",
     pods=(POD, replace(POD, name="pod2")), live={},
 )  # fmt: skip
 
@@ -38,6 +38,14 @@ def test_ready_when_pods_and_status_say_so() -> None:
 )
 def test_not_ready(name: str, workload: Workload) -> None:
     assert not is_ready(workload), name
+
+
+def test_the_news_of_one_pod_of_three_may_be_on_its_way() -> None:
+    three = replace(READY, replicas=3, total=3, updated=3, pods=(*READY.pods, replace(POD, name="c")))
+    assert is_ready(replace(three, available=2))
+    assert not is_ready(replace(three, available=1)), "the controllers may be behind"
+    assert not is_ready(replace(three, available=2, min_ready_seconds=5.0)), "only they count minReadySeconds"
+    assert not is_ready(replace(three, available=3, pods=READY.pods)), "a pod turned unready"
 
 
 def test_strays_do_not_matter() -> None:
