@@ -9,6 +9,7 @@ from pydantic import Field
 from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration
 from reconciler.core.model import App, Strategy
 from reconciler.core.strictyaml import Passage
+from reconciler.core.workload import MAX_REPLICAS
 
 
 class _Strategy(Model):
@@ -28,6 +29,11 @@ class _Strategy(Model):
     )
     progress_deadline: Annotated[Seconds, at_least(1.0)] = duration(
         "10m", "How long a new revision may take to become ready."
+    )
+    preview_replica_count: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] | None = Field(
+        default=None,
+        description="With how many pods a new revision starts. It gets its full size once these are ready, and before "
+        "the switch. All at once, if not given.",
     )
 
 
@@ -56,6 +62,7 @@ def app_of(model: AppModel, written: Passage) -> App:
         scale_down_delay=model.strategy.scale_down_delay,
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
+        preview_replica_count=model.strategy.preview_replica_count,
     )
     return App(
         name=model.name,

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from reconciler.core.model import Manifest
+from reconciler.core.place import Element, Place, path_text
 
 _KEYS = ("name", "containerPort", "port", "mountPath", "key")
 _QUANTITY = re.compile(r"^([0-9.]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
@@ -31,24 +32,31 @@ _ENVIRONMENT = re.compile(r"\.env(\[|$)|\.(c|initC)ontainers(\[[^]]*\])?$")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field: its path as people write it (`spec.ports[80].targetPort`), and both values.
+    """One field: where it is, and both values. `by` is the field manager that owns what was found ('' if unknown).
 
     `hidden`: the values may be secret, and are never shown; not by `repr` either.
     """
 
-    path: str
+    at: Place
     wanted: Any = field(repr=False)
     found: Any = field(repr=False)
     hidden: bool = False
+    by: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it is as people write it: `spec.ports[80].targetPort`."""
+        return path_text(self.at)
 
     def __str__(self) -> str:
-        return f"{self.path}: changed" if self.hidden else f"{self.path}: {self.found!r} instead of {self.wanted!r}"
+        values = "changed" if self.hidden else f"{self.found!r} instead of {self.wanted!r}"
+        return f"{self.path}: {values}" + (f" (by {self.by})" if self.by else "")
 
     @property
     def shown(self) -> dict[str, Any]:
         """As an event shows it."""
         values = {} if self.hidden else {"wanted": self.wanted, "found": self.found}
-        return {"field": self.path, **values}
+        return {"field": self.path, **values, **({"by": self.by} if self.by else {})}
 
     @property
     def identity(self) -> str:
@@ -62,7 +70,7 @@ def differences(rendered: Manifest, live: Manifest) -> tuple[Difference, ...]:
 
     Values of Secrets, of ConfigMaps, and of environment variables are hidden: people keep passwords in all three.
     """
-    found = _compare(_as_stored(rendered), live, "")
+    found = _compare(_as_stored(rendered), live, ())
     secretive = rendered.get("kind") in ("Secret", "ConfigMap")
     return tuple(replace(each, hidden=True) if secretive or _ENVIRONMENT.search(each.path) else each for each in found)
 
@@ -76,32 +84,32 @@ def _as_stored(rendered: Manifest) -> Manifest:
     return {**kept, "data": {**(rendered.get("data") or {}), **encoded}}
 
 
-def _compare(wanted: Any, found: Any, path: str) -> Iterator[Difference]:
+def _compare(wanted: Any, found: Any, at: Place) -> Iterator[Difference]:
     if not wanted and not found:
         return  # the API server drops zero values (`omitempty`): a wanted 0, false, "" or {} may be absent
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         for key, value in wanted.items():
-            yield from _compare(value, found.get(key), f"{path}.{key}" if path else str(key))
+            yield from _compare(value, found.get(key), (*at, str(key)))
     elif _is_list(wanted) and _is_list(found):
-        yield from _compare_lists(wanted, found, path)
-    elif not _same(wanted, found, path):
-        yield Difference(path, wanted, found)
+        yield from _compare_lists(wanted, found, at)
+    elif not _same(wanted, found, at):
+        yield Difference(at, wanted, found)
 
 
-def _compare_lists(wanted: Sequence[Any], found: Sequence[Any], path: str) -> Iterator[Difference]:
+def _compare_lists(wanted: Sequence[Any], found: Sequence[Any], at: Place) -> Iterator[Difference]:
     key = _key_of(wanted)
     if key is None:
         if len(wanted) != len(found):
-            yield Difference(path, wanted, found)
+            yield Difference(at, wanted, found)
             return
         for index, (left, right) in enumerate(zip(wanted, found, strict=True)):
-            yield from _compare(left, right, f"{path}[{index}]")
+            yield from _compare(left, right, (*at, index))
         return
     there = {each.get(key): each for each in found if isinstance(each, Mapping)}
     for each in wanted:
-        yield from _compare(each, there.get(each[key]), f"{path}[{each[key]}]")
+        yield from _compare(each, there.get(each[key]), (*at, Element(key, each[key])))
     for extra in [name for name in there if name not in {each[key] for each in wanted}]:
-        yield Difference(f"{path}[{extra}]", None, there[extra])
+        yield Difference((*at, Element(key, extra)), None, there[extra])
 
 
 def _key_of(items: Sequence[Any]) -> str | None:
@@ -116,10 +124,10 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _same(wanted: Any, found: Any, path: str) -> bool:
+def _same(wanted: Any, found: Any, at: Place) -> bool:
     if wanted == found:
         return True
-    number = _quantity(wanted) if _QUANTITIES.search(path) else None
+    number = _quantity(wanted) if _QUANTITIES.search(path_text(at)) else None
     return number is not None and number == _quantity(found)
 
 

@@ -34,7 +34,8 @@ FIELDS: Mapping[str, str] = {
     "phase": "phase of the app now (see ARCHITECTURE.md)",
     "from_phase": "phase of the app before; null after a start",
     "object": "kind and name of the object",
-    "differences": "list of {field, wanted, found}; no values of Secrets, ConfigMaps and environment variables",
+    "differences": "list of {field, wanted, found, by}, `by` the field manager that changed it; "
+    "no values of Secrets, ConfigMaps and environment variables",
     "replicas": "wanted number of pods",
     "source": "name of the source in the configuration",
     "url": "address of the repository, without credentials",

@@ -41,12 +41,16 @@ class Colour(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields."""
+    """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields.
+
+    `preview_replica_count`: with how many pods a new revision starts, before it gets its full size; None: with all.
+    """
 
     active_service: str
     scale_down_delay: float = 600.0
     abort_scale_down_delay: float = 30.0
     progress_deadline: float = 600.0
+    preview_replica_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

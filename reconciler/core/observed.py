@@ -21,6 +21,7 @@ from reconciler.core.model import (
     Colour,
     Manifest,
 )
+from reconciler.core.place import entries
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
@@ -307,7 +308,7 @@ def _service(live: Manifest, slices: Iterable[Manifest], pods: Iterable[Pod]) ->
         selector=live["spec"].get("selector") or {},
         memory=read_memory(meta.get("annotations") or {}),
         endpoints=_ready_endpoints(slices, {p.name: p.revision for p in pods}),
-        needs_handover=_needs_handover(meta.get("managedFields") or []),
+        needs_handover=_needs_handover(entries(live)),
         live=live,
     )
 
@@ -327,7 +328,7 @@ def _ready_endpoints(slices: Iterable[Manifest], revisions: Mapping[str, str]) -
 def other_managers(live: Manifest, *path: str) -> set[str]:
     """The field managers other than ours that own anything at `path`."""
     found = set()
-    for entry in _meta(live).get("managedFields") or []:
+    for entry in entries(live):
         at: Any = entry.get("fieldsV1") or {}
         for part in path:
             at = at.get(f"f:{part}") or {}

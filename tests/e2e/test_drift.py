@@ -40,7 +40,9 @@ def test_hand_edited_service_is_put_right(scene: Scene) -> None:
     scene.first_release("v1.0.0")
     notes = {"metadata": {"annotations": {"team": "shop"}, "labels": {"app": "somebody-elses"}}}
     scene.cluster.patch("Service", APP, notes)
-    scene.daemon.wait_for("drift_repaired", object=f"Service/{APP}")
+    told = scene.daemon.wait_for("drift_repaired", object=f"Service/{APP}")
+    by_whom = {"field": "metadata.labels.app", "wanted": APP, "found": "somebody-elses", "by": "kubectl-edit"}
+    assert by_whom in told["differences"], told
     live = scene.cluster.service(APP)
     assert live["metadata"]["annotations"]["team"] == "shop"
     assert live["metadata"]["labels"]["app"] == APP

@@ -199,6 +199,27 @@ def test_a_replica_count_that_comes_with_a_version_is_followed(released: World) 
     assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [5]
 
 
+def test_a_preview_starts_small_and_is_whole_before_the_switch(released: World) -> None:
+    """For those who cannot double for as long as a version takes to prove that it starts at all."""
+    small = replace(APP, strategy=replace(APP.strategy, preview_replica_count=1))
+    released.daemon = FakeDaemon(released, small)
+    released.commit("v2.0.0")
+    released.daemon.poll()
+    released.daemon.settle()
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [1]
+    assert released.active_version == "v1.0.0"
+    assert released.run().phase is Phase.RETAINING
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [3]
+    assert released.active_version == "v2.0.0"
+    assert "previewReplicaCount" not in [e.fields.get("reason") for e in released.told.events]
+
+
+def test_a_bad_preview_never_gets_more_than_its_few_pods(released: World) -> None:
+    released.daemon = FakeDaemon(released, replace(APP, strategy=replace(APP.strategy, preview_replica_count=1)))
+    _rejected(released)
+    assert [w.replicas for w in released.observed.workloads if w.version == "v2.0.0"] == [1]
+
+
 def test_a_new_colour_is_never_smaller_than_the_active_one_and_becomes_so_afterwards(released: World) -> None:
     released.commit("v2.0.0", replicas=2)
     released.daemon.poll()

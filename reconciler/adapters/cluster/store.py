@@ -7,6 +7,7 @@ objects (KEP-5504, comparable resource versions).
 
 from __future__ import annotations
 
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,6 +105,8 @@ def _slimmed(live: Manifest) -> Manifest:
             "metadata": {key: meta[key] for key in kept if key in meta},
             "status": {key: status[key] for key in wanted if key in status},
         }
-    if live["kind"] != "Service" and "managedFields" in meta:
+    if live["kind"] == "EndpointSlice":
         return {**live, "metadata": {key: value for key, value in meta.items() if key != "managedFields"}}
+    if "managedFields" in meta:
+        return {**live, "metadata": {**meta, "managedFields": json.dumps(meta["managedFields"], separators=(",", ":"))}}
     return live

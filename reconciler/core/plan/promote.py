@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Action, Apply, CreateService, Purpose, RequireFree, Switch
-from reconciler.core.health import can_serve, explain, trouble_from
+from reconciler.core.health import can_serve, explain, is_ready, trouble_from
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
@@ -128,7 +128,19 @@ def _size_for_promotion(view: View) -> Size:
     wanted, why = (active.replicas, "the active colour has as many") if active and active.replicas else (asked, "")
     if wanted < asked and noted not in ("", str(asked)):
         wanted, why = asked, ""
+    if _starts_small(view, wanted):
+        preview = view.desired.app.strategy.preview_replica_count or wanted
+        return Size(max(preview, target.replicas if target else 0), noted, "previewReplicaCount")
     return Size(max(target.replicas, wanted) if target else wanted, noted, why or f"Git asks for {asked}")
+
+
+def _starts_small(view: View, wanted: int) -> bool:
+    """Whether the revision shall first prove itself with `previewReplicaCount` pods: it is not there yet, or is that
+    small and not ready. Without an active colour there is nothing to be spared beside it."""
+    preview, target = view.desired.app.strategy.preview_replica_count, view.target
+    if preview is None or preview >= wanted or view.active is None:
+        return False
+    return target is None or (target.replicas <= preview and not is_ready(target))
 
 
 def cut_over(view: View, claim: Claim, reason: str = "") -> CreateService | Switch:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.core.action import Action, Ref
 from reconciler.core.diff import Difference, differences
 from reconciler.core.health import can_serve, is_ready
 from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import ActiveService, Config, Observed, Workload
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, ActiveService, Config, Observed, Workload
 from reconciler.core.phase import Phase
+from reconciler.core.place import manager_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,12 @@ class View:
 def seen_differences(view: View, manifest: Manifest, live: Manifest) -> tuple[Difference, ...]:
     """Without those that the API server was seen to hold for the same (it writes some values in another form)."""
     name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-    found = differences(manifest, live)
-    return tuple(each for each in found if f"{name} {each.identity}" not in view.observed.equivalent)
+    found = (each for each in differences(manifest, live) if f"{name} {each.identity}" not in view.observed.equivalent)
+    return tuple(replace(each, by=_somebody_else(manager_of(live, each.at))) for each in found)
+
+
+def _somebody_else(manager: str) -> str:
+    return "" if manager in (APPLY_MANAGER, SWITCH_MANAGER) else manager
 
 
 def claim_of(view: View) -> Claim:
