@@ -66,6 +66,11 @@ class Cluster(Protocol):
         """Raises what `apply` would, by a dry run: the API server validates, admits and forgets. Changes nothing."""
         ...
 
+    async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
+        """Objects of a kind as the API server has them now, whoever made them: the one called `name`, or all of them
+        (500 at most; more are `Blocked`)."""
+        ...
+
     async def require_free(self, manifest: Manifest) -> None:
         """Raises `Blocked` when an object of this name exists that is not ours. Changes nothing."""
         ...

@@ -9,20 +9,23 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.action import (
     Action,
+    Adopt,
     Apply,
     CreateService,
     Handover,
     Purpose,
+    Ref,
     Remember,
     RequireFree,
     Retire,
     Switch,
 )
+from reconciler.core.adoption import adopted, is_taken
 from reconciler.core.event import EVENTS, event
 from reconciler.core.memory import Active, read_claim
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
-from reconciler.errors import Blocked
+from reconciler.errors import Blocked, Conflict
 from reconciler.ports import Clock, Cluster, Telemetry
 
 
@@ -43,8 +46,8 @@ class Executor:
         turned out not to see (`Observed.equivalent`). Raises what `ports.Cluster` raises.
         """
         match action:
-            case RequireFree():
-                await self.cluster.require_free(action.manifest)
+            case Adopt() | RequireFree():
+                await self._prepare(action, desired, about)
                 return frozenset()
             case Apply():
                 stored = await self._apply(action)
@@ -66,6 +69,25 @@ class Executor:
                     return frozenset()  # somebody else did, and told of it
         self.tell(action, desired, about, noticed_at)
         return frozenset()
+
+    async def _prepare(self, action: Adopt | RequireFree, desired: Desired, about: Manifest | None) -> None:
+        if isinstance(action, Adopt):
+            await self._adopt(action, desired, about)
+        else:
+            await self.cluster.require_free(action.manifest)
+
+    async def _adopt(self, action: Adopt, desired: Desired, about: Manifest | None) -> None:
+        namespace, name = desired.app.namespace, action.service["metadata"]["name"]
+        found = await self.cluster.find("Service", namespace, name)
+        if not found or is_taken(found[0]):
+            return
+        deployments = await self.cluster.find("Deployment", namespace)
+        for marked, live in adopted(desired.app, found[0], deployments):
+            meta = live["metadata"]
+            ref = Ref(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"])
+            await self.cluster.apply(marked, APPLY_MANAGER, ref)
+            self._emit("adopted", desired, about, object=f"{live['kind']}/{meta['name']}")
+        raise Conflict("what was adopted is looked at first", where=f"Service {namespace}/{name}")
 
     async def _apply(self, action: Apply) -> Manifest:
         if action.over is None or action.live is None:

@@ -51,6 +51,11 @@ class AppModel(Model):
     values: dict[str, Any] = Field(
         default_factory=dict, description="For the templates; the version file's values go over them."
     )
+    adopt: bool = Field(
+        default=False,
+        description="Take over a Service of activeService's name that was made by hand, with the Deployment that it "
+        "leads to. They serve until the first version from Git is ready.",
+    )
     strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
 
 
@@ -73,5 +78,6 @@ def app_of(model: AppModel, written: Passage) -> App:
         version_file=model.version_file,
         templates=model.templates,
         values=model.values,
+        adopt=model.adopt,
         written=written,
     )

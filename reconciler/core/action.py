@@ -66,6 +66,16 @@ class RequireFree:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopt:
+    """Takes over the Service that was made by hand, if there is one, and the Deployment that it leads to."""
+
+    service: Manifest
+
+    def __str__(self) -> str:
+        return f"take over Service {self.service['metadata']['name']}, if somebody made one by hand"
+
+
+@dataclass(frozen=True, slots=True)
 class CreateService:
     """Creates the active Service, already pointing to `to`. Fails if a Service of that name exists."""
 
@@ -148,4 +158,4 @@ class Retire:
         return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({why})"
 
 
-Action = RequireFree | Apply | CreateService | Switch | Remember | Handover | Retire
+Action = Adopt | RequireFree | Apply | CreateService | Switch | Remember | Handover | Retire

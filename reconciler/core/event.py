@@ -100,6 +100,10 @@ EVENTS: Mapping[str, Spec] = {
     ),
     "app_failed": Spec("A step failed and is tried again.", (*_WHO, "retry_in", *_WHY), Level.WARNING),
     "phase_changed": Spec("The app is in another phase.", (*_WHO, "phase", "from_phase", "reason")),
+    "adopted": Spec(
+        "An object that was made by hand was taken over: it got our labels, and nothing else was changed.",
+        (*_WHO, "object"),
+    ),
     "revision_applied": Spec(
         "The desired revision's objects were created. `duration`: since the source's update was noticed.",
         (*_WHO, "replicas", "duration"),

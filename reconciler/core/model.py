@@ -22,6 +22,8 @@ LABEL_REVISION = PREFIX + "revision"
 LABEL_COLOUR = PREFIX + "colour"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "reconciler"
+ADOPTED = "adopted-"
+"""How the revision of an adopted Deployment begins; its pods carry none."""
 ANNOTATION_RENDERING = PREFIX + "rendering"
 """`NAME@HASH` of an object as it was last rendered and applied. By the hash, a change that Git asks for is told from a
 drift; by the name, an object of ours from a copy that somebody made of it."""
@@ -59,7 +61,8 @@ class App:
 
     `path` is a folder of the repository; `version_file` and `templates` are relative to it.
     `templates` None means the built-in ones. `values` are the configuration's; the version file's
-    are merged over them. `written` is where they stand in the configuration, if that is known.
+    are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
+    its active Service's name that was made by hand is taken over, with the Deployment that it leads to.
     """
 
     name: str
@@ -70,6 +73,7 @@ class App:
     version_file: str = "version"
     templates: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    adopt: bool = False
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

@@ -190,8 +190,8 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
     meta, spec, status = _meta(live), live["spec"], live.get("status") or {}
     labels, annotations = _labels(live), meta.get("annotations") or {}
     pod_labels = spec["template"]["metadata"].get("labels") or {}
-    # Its pods carry the revision whatever a hand does to the Deployment's own labels.
-    revision = pod_labels.get(LABEL_REVISION, "")
+    # Its pods carry the revision whatever a hand does to the Deployment's own labels. An adopted one's do not.
+    revision = pod_labels.get(LABEL_REVISION) or labels.get(LABEL_REVISION, "")
     return Workload(
         name=meta["name"],
         uid=meta["uid"],

@@ -272,6 +272,23 @@ async def test_a_switch_that_carries_ports_gives_them_back(subject: Subject) -> 
     assert not _needs_handover(subject)
 
 
+async def test_what_others_made_is_found_and_can_be_marked(subject: Subject) -> None:
+    """Adoption: only our labels are added, and from then on it is in the view."""
+    theirs = config_map(subject, "theirs", a="1")
+    theirs["metadata"]["labels"] = {"team": "shop"}
+    await subject.put_foreign(theirs)
+    assert await subject.cluster.find("ConfigMap", subject.namespace, "nobodys") == []
+    [found] = await subject.cluster.find("ConfigMap", subject.namespace, "theirs")
+    assert (found["kind"], found["apiVersion"], found["data"]) == ("ConfigMap", "v1", {"a": "1"})
+    assert found in await subject.cluster.find("ConfigMap", subject.namespace)
+    mark = {**config_map(subject, "theirs"), "metadata": {**theirs["metadata"], "labels": dict(LABELS)}}
+    del mark["data"]
+    live = await subject.cluster.apply(mark, APPLY_MANAGER, ref(found))
+    assert live["data"] == {"a": "1"}
+    assert live["metadata"]["labels"] == {"team": "shop", **LABELS}
+    assert stored(subject, "ConfigMap") is not None
+
+
 async def test_ports_are_written_over_whoever_owns_them(subject: Subject) -> None:
     """Applied, a port with another number would be a second one of that name, which the API server refuses."""
     made = await subject.cluster.create(service(subject, selector={"a": "1"}), SWITCH_MANAGER)

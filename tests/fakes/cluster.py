@@ -80,6 +80,10 @@ class FakeCluster:
         trial.fail_next_write, self.fail_next_write = self.fail_next_write, None
         await trial.apply(manifest, manager, live)
 
+    async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
+        keys = [key for key in sorted(self.objects) if key[:2] == (kind, namespace) and name in ("", key[2])]
+        return [self.objects[key] for key in keys]
+
     async def require_free(self, manifest: Manifest) -> None:
         there = self.objects.get(_key(manifest))
         if there is not None and not _is_ours(there, manifest):

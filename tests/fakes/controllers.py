@@ -45,7 +45,8 @@ class Controllers:
         wanted = {}
         for deployment in self.cluster.all("Deployment"):
             labels = deployment["spec"]["template"]["metadata"]["labels"]
-            wanted[labels[LABEL_REVISION]] = deployment
+            if LABEL_REVISION in labels:  # others' pods carry no label of ours, so nobody here sees them
+                wanted[labels[LABEL_REVISION]] = deployment
         for pod in self.cluster.all("Pod"):
             if pod["metadata"]["labels"][LABEL_REVISION] not in wanted:
                 self.cluster.remove("Pod", self.namespace, pod["metadata"]["name"])

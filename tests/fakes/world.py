@@ -109,7 +109,7 @@ class GuardedCluster(FakeCluster):
             assert live is not None, "one-writer: a selector write without a condition"
             self._check_switch(before, manifest)
         if manifest["kind"] == "Service" and manager != SWITCH_MANAGER:
-            assert "selector" not in manifest["spec"], "one-writer: an apply carries the selector"
+            assert "selector" not in manifest.get("spec", {}), "one-writer: an apply carries the selector"
         if manifest["kind"] == "Deployment":
             self._check_workload(before, manifest)
         stored = await super().apply(manifest, manager, live)
@@ -175,7 +175,7 @@ class GuardedCluster(FakeCluster):
 
     def _check_workload(self, before: Observed, manifest: Manifest) -> None:
         target = next((w for w in before.workloads if w.name == manifest["metadata"]["name"]), None)
-        if target is None:
+        if target is None or "spec" not in manifest:
             return
         if manifest["spec"]["template"] != target.live["spec"]["template"]:
             self._check_not_serving(before, target.revision, "edits the pod template of")
@@ -219,14 +219,14 @@ class FakeDaemon:
     """One process: what it last read of Git, and its cycle. Both are lost when it is killed."""
 
     world: World
-    app: App = APP
+    app: App | None = None
     cycle: Cycle = field(init=False)
     tip: Tip | None = None
     _paused: Coroutine[Any, Any, Outcome] | None = None
 
     def __post_init__(self) -> None:
         world = self.world
-        self.cycle = Cycle(self.app, world.repository, world.cluster, world.told, world.clock)
+        self.cycle = Cycle(self.app or world.app, world.repository, world.cluster, world.told, world.clock)
 
     def poll(self) -> None:
         """Reads Git, as a source does."""
@@ -273,7 +273,8 @@ class FakeDaemon:
 class World:
     """Everything, with the verbs of a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: App = APP) -> None:
+        self.app = app
         self.clock = FakeClock()
         self.repository = FakeRepository()
         self.cluster = GuardedCluster(self.clock)

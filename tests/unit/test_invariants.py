@@ -7,6 +7,8 @@ system settles on what Git says, or has said why it does not.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,7 +24,7 @@ from reconciler.core.observed import Observed
 from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
 from reconciler.errors import Transient
-from tests.fakes.world import NAMESPACE, FakeDaemon, Killed, World, drive
+from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
 
 _STANDING = (Phase.STABLE, Phase.RETAINING, Phase.CONFIRMING, Phase.DEGRADED)
 VERSIONS = ("v1.0.0", "v2.0.0", "v3.0.0")
@@ -32,9 +34,11 @@ FOREIGN = {"kind": "ConfigMap", "metadata": {"name": "my-app", "namespace": NAME
 class Walk(RuleBasedStateMachine):
     """One app, two daemons, a hostile world."""
 
+    app = APP
+
     @initialize()
     def begin(self) -> None:
-        self.world = World()
+        self.world = World(self.app)
         self.world.cluster.put(FOREIGN)
         self.daemons = [self.world.daemon, FakeDaemon(self.world)]
         self.hands_on = False
@@ -246,7 +250,14 @@ def _look(daemon: FakeDaemon) -> tuple[Desired, Observed, Plan]:
     return drive(daemon.cycle.look(daemon.tip))
 
 
+class WalkWithSmallPreviews(Walk):
+    """The same, where a new revision starts with one pod."""
+
+    app = replace(APP, strategy=replace(APP.strategy, preview_replica_count=1))
+
+
 @pytest.mark.timeout(1200)
-def test_random_walks_keep_the_invariants() -> None:
+@pytest.mark.parametrize("walk", [Walk, WalkWithSmallPreviews])
+def test_random_walks_keep_the_invariants(walk: type[Walk]) -> None:
     """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""
-    run_state_machine_as_test(Walk)
+    run_state_machine_as_test(walk)

@@ -22,6 +22,7 @@ from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _MESSAGE_LIMIT = 1024
+_FIND_LIMIT = 500
 
 
 Spawn = Callable[[str, Callable[[], Awaitable[None]]], "asyncio.Task[None]"]
@@ -124,13 +125,19 @@ class KubernetesCluster:
         if found is not None:
             raise _made_meanwhile(manifest) if _is_ours(found, manifest) else _foreign(found, manifest)
 
+    async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
+        """See `ports.Cluster`."""
+        query = {"limit": str(_FIND_LIMIT)} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
+        found = await send(self._api, "GET", KINDS[kind].path(namespace), query=query)
+        if found["metadata"].get("continue"):
+            what = f"there are more than {_FIND_LIMIT} of them, which is more than is looked through"
+            raise Blocked(what, where=f"{kind}s in namespace {namespace}", untouched="Nothing was changed")
+        identity = {"apiVersion": KINDS[kind].api_version, "kind": kind}
+        return [identity | each for each in found["items"]]
+
     async def _find(self, manifest: Manifest) -> Manifest | None:
         meta = manifest["metadata"]
-        kind = KINDS[manifest["kind"]]
-        query = {"fieldSelector": f"metadata.name={meta['name']}"}
-        found = await send(self._api, "GET", kind.path(meta["namespace"]), query=query)
-        items: list[Manifest] = found["items"]
-        return items[0] if items else None
+        return next(iter(await self.find(manifest["kind"], meta["namespace"], meta["name"])), None)
 
     async def create(self, manifest: Manifest, manager: str) -> Manifest:
         """See `ports.Cluster`."""

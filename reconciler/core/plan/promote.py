@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.core.action import Action, Apply, CreateService, Purpose, RequireFree, Switch
+from reconciler.core.action import Action, Adopt, Apply, CreateService, Purpose, RequireFree, Switch
 from reconciler.core.health import can_serve, explain, is_ready, trouble_from
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
@@ -69,10 +69,13 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     return Plan(phase, reason, (*preconditions(view, writes), *writes), wake_at)
 
 
-def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[RequireFree, ...]:
+def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
     """Without a Service of ours, that we can create it is known before anything else is written: its name may belong to
-    somebody else, or to one of ours that lost its labels and is serving."""
-    return (RequireFree(view.desired.service),) if view.service is None and writes else ()
+    somebody else, or to one of ours that lost its labels and is serving. What may be adopted is adopted first."""
+    if view.service is not None or not writes:
+        return ()
+    free = RequireFree(view.desired.service)
+    return (Adopt(view.desired.service), free) if view.desired.app.adopt else (free,)
 
 
 def stand_in(view: View) -> tuple[CreateService, ...]:

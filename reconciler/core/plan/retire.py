@@ -12,6 +12,7 @@ from dataclasses import replace
 from reconciler.core.action import Action, Ref, Remember, Retire
 from reconciler.core.health import ready_pods
 from reconciler.core.memory import Doom
+from reconciler.core.model import ADOPTED
 from reconciler.core.observed import Workload
 from reconciler.core.plan.manifests import remember
 from reconciler.core.plan.view import View, nobody_serves, ref_of, serves
@@ -62,8 +63,8 @@ def _fate(view: View, workload: Workload) -> tuple[str, str] | float | None:
         return None
     former = view.memory.former(workload.revision)
     if former is None:
-        if nobody_serves(view) and ready_pods(workload):
-            return None  # the Service was deleted or moved by hand: nothing that could serve goes before it is back
+        if workload.revision.startswith(ADOPTED) or (nobody_serves(view) and ready_pods(workload)):
+            return None  # the Service was deleted or moved by hand: nothing that may serve goes before it is back
         return _why_never_active(view, workload)
     due, steady = retirement_due(view, workload), _steady_from(view)
     if due is None or steady is None or former.until is None:
