@@ -17,6 +17,7 @@ from reconciler.core.action import (
     Ref,
     Remember,
     RequireFree,
+    RequireRoom,
     Retire,
     Switch,
 )
@@ -25,6 +26,7 @@ from reconciler.core.event import EVENTS, event
 from reconciler.core.memory import Active, read_claim
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.core.quota import shortages
 from reconciler.errors import Blocked, Conflict
 from reconciler.ports import Clock, Cluster, Telemetry
 
@@ -46,7 +48,7 @@ class Executor:
         turned out not to see (`Observed.equivalent`). Raises what `ports.Cluster` raises.
         """
         match action:
-            case Adopt() | RequireFree():
+            case Adopt() | RequireFree() | RequireRoom():
                 await self._prepare(action, desired, about)
                 return frozenset()
             case Apply():
@@ -70,11 +72,30 @@ class Executor:
         self.tell(action, desired, about, noticed_at)
         return frozenset()
 
-    async def _prepare(self, action: Adopt | RequireFree, desired: Desired, about: Manifest | None) -> None:
-        if isinstance(action, Adopt):
-            await self._adopt(action, desired, about)
-        else:
-            await self.cluster.require_free(action.manifest)
+    async def _prepare(
+        self, action: Adopt | RequireFree | RequireRoom, desired: Desired, about: Manifest | None
+    ) -> None:
+        match action:
+            case Adopt():
+                await self._adopt(action, desired, about)
+            case RequireFree():
+                await self.cluster.require_free(action.manifest)
+            case RequireRoom():
+                await self._require_room(action, desired)
+
+    async def _require_room(self, action: RequireRoom, desired: Desired) -> None:
+        namespace = desired.app.namespace
+        try:
+            quotas = await self.cluster.find("ResourceQuota", namespace)
+        except Blocked:
+            return  # not allowed to look: the API server itself will tell
+        if short := shortages(action.workload, quotas):
+            raise Blocked(
+                f"{desired.version} does not fit into the namespace's quotas: {'; '.join(short)}",
+                where=f"namespace {namespace}",
+                untouched="Nothing was applied, and traffic stays where it is",
+                todo="Raise the quota, ask for fewer replicas, or set strategy.previewReplicaCount",
+            )
 
     async def _adopt(self, action: Adopt, desired: Desired, about: Manifest | None) -> None:
         namespace, name = desired.app.namespace, action.service["metadata"]["name"]

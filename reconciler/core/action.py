@@ -66,6 +66,16 @@ class RequireFree:
 
 
 @dataclass(frozen=True, slots=True)
+class RequireRoom:
+    """Makes sure, before the first pod is started, that the namespace's quotas have room for all of `workload`'s."""
+
+    workload: Manifest
+
+    def __str__(self) -> str:
+        return f"make sure that the quotas have room for {self.workload['spec']['replicas']} more pods"
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """Takes over the Service that was made by hand, if there is one, and the Deployment that it leads to."""
 
@@ -158,4 +168,4 @@ class Retire:
         return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({why})"
 
 
-Action = Adopt | RequireFree | Apply | CreateService | Switch | Remember | Handover | Retire
+Action = Adopt | RequireFree | RequireRoom | Apply | CreateService | Switch | Remember | Handover | Retire

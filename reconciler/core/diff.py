@@ -12,21 +12,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any
 
 from reconciler.core.model import Manifest
 from reconciler.core.place import Element, Place, path_text
+from reconciler.core.quantity import quantity
 
 _KEYS = ("name", "containerPort", "port", "mountPath", "key")
-_QUANTITY = re.compile(r"^([0-9.]+)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$")
 _QUANTITIES = re.compile(r"\.(resources\..*|overhead\..*|sizeLimit|divisor)$")
 """Fields that hold quantities, which the API server writes in a form of its own: `1024Mi` becomes `1Gi`."""
-_SCALE = {"m": Decimal("0.001"), "": Decimal(1)} | {
-    unit + suffix: Decimal(base) ** power
-    for suffix, base in (("", 1000), ("i", 1024))
-    for power, unit in enumerate("KMGTPE" if suffix else "kMGTPE", start=1)
-}
 _ENVIRONMENT = re.compile(r"\.env(\[|$)|\.(c|initC)ontainers(\[[^]]*\])?$")
 
 
@@ -127,11 +121,5 @@ def _is_list(value: Any) -> bool:
 def _same(wanted: Any, found: Any, at: Place) -> bool:
     if wanted == found:
         return True
-    number = _quantity(wanted) if _QUANTITIES.search(path_text(at)) else None
-    return number is not None and number == _quantity(found)
-
-
-def _quantity(value: Any) -> Decimal | None:
-    """A resource quantity's number; '100m' and '0.1' are the same (k8s.io/apimachinery resource.Quantity)."""
-    match = _QUANTITY.match(str(value))
-    return Decimal(match[1]) * _SCALE[match[2] or ""] if match else None
+    number = quantity(wanted) if _QUANTITIES.search(path_text(at)) else None
+    return number is not None and number == quantity(found)

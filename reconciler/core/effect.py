@@ -6,7 +6,18 @@ from what is there and needs no answer; only the event that tells of the step wo
 
 from __future__ import annotations
 
-from reconciler.core.action import Action, Adopt, Apply, CreateService, Handover, Remember, RequireFree, Retire, Switch
+from reconciler.core.action import (
+    Action,
+    Adopt,
+    Apply,
+    CreateService,
+    Handover,
+    Remember,
+    RequireFree,
+    RequireRoom,
+    Retire,
+    Switch,
+)
 from reconciler.core.diff import differences
 from reconciler.core.model import Manifest
 from reconciler.core.observed import Observed
@@ -16,7 +27,7 @@ def took_effect(action: Action, observed: Observed) -> bool:
     """Whether the cluster holds what `action` writes. The memory and the claim carry times of their own, so another
     daemon's write of the same kind is not taken for this one."""
     match action:
-        case RequireFree() | Adopt():
+        case RequireFree() | RequireRoom() | Adopt():
             return False
         case Retire():
             return observed.workload(action.revision) is None

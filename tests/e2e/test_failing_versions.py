@@ -49,22 +49,26 @@ def test_wrong_readiness_probe_is_named(scene: Scene) -> None:
     assert f"container {APP} runs, but its readiness probe, GET /healthz on port http," in told["reason"]
 
 
-def test_quota_that_is_too_small_is_named(scene: Scene) -> None:
-    """The second colour does not fit: nothing moves, and the quota's own words are told at once."""
+def test_quota_that_is_too_small_is_told_before_anything_is_applied(scene: Scene) -> None:
+    """The second colour does not fit: told with the figures. Once the quota is raised, it goes through by itself."""
     scene.first_release("v1.0.0")
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "small"},
-        "spec": {"hard": {"pods": "3"}},
-    }
+    meta = {"name": "small"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"pods": "3"}}}
     scene.cluster.create(quota)
+    until(lambda: _used(scene) == "2", "the quota counted")
     commit = scene.release("v2.0.0")
-    told = scene.daemon.wait_for("revision_unhealthy", commit=commit)
-    assert "exceeded quota: small" in told["reason"], told
-    scene.daemon.wait_for("overtaken", commit=scene.repository.revert())
+    told = scene.daemon.wait_for("app_blocked", commit=commit)
+    assert "pods: 2 more are needed, 1 of 3 are left in small" in told["reason"], told
+    assert scene.versions() == {"v1.0.0"}
+    scene.cluster.patch("ResourceQuota", "small", {"spec": {"hard": {"pods": "8"}}})
+    scene.settle(commit)
     no_request_failed(scene.load)
-    moved(scene, 0)
+    moved(scene, 1)
+
+
+def _used(scene: Scene) -> str:
+    live = scene.cluster.get("ResourceQuota", "small") or {}
+    return str(live.get("status", {}).get("used", {}).get("pods", ""))
 
 
 def test_rejected_version_is_not_tried_again_until_git_changes(scene: Scene) -> None:

@@ -32,11 +32,12 @@ _ALL = (
     Kind("Pod", "v1", "pods"),
     Kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
     Kind("Event", "v1", "events"),
+    Kind("ResourceQuota", "v1", "resourcequotas"),
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 _BY_PLURAL = {kind.plural: kind for kind in _ALL}
-WATCHED = tuple(kind for kind in _ALL if kind.name != "Event")
+WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
 
 
 def place_of(path: str) -> str:

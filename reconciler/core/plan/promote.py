@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.core.action import Action, Adopt, Apply, CreateService, Purpose, RequireFree, Switch
+from reconciler.core.action import Action, Adopt, Apply, CreateService, Purpose, RequireFree, RequireRoom, Switch
 from reconciler.core.health import can_serve, explain, is_ready, trouble_from
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
@@ -66,7 +66,16 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view))
     told = trouble_from(view.target, view.now) if view.target else None
     wake_at = min(filter(None, (ahead, due, told)), default=None)
-    return Plan(phase, reason, (*preconditions(view, writes), *writes), wake_at)
+    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *writes), wake_at)
+
+
+def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:
+    """Asked for before a colour is begun beside the active one alone: what other colours leave behind is about to be
+    free, and the quotas do not show it yet."""
+    active = view.active.revision if view.active else ""
+    if view.target or any(each.revision != active for each in view.observed.workloads):
+        return ()
+    return tuple(RequireRoom(each.manifest) for each in applies if each.manifest["kind"] == "Deployment")
 
 
 def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
