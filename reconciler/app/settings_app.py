@@ -6,10 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration
-from reconciler.core.model import App, Strategy
+from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration, rule
+from reconciler.core.ignore import parse_pointer
+from reconciler.core.model import App, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
 from reconciler.core.workload import MAX_REPLICAS
+
+
+def _wrong_pointer(text: str) -> str:
+    try:
+        parse_pointer(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 class _Strategy(Model):
@@ -37,6 +46,15 @@ class _Strategy(Model):
     )
 
 
+class _IgnoreDifferences(Model):
+    """Fields that somebody else sets, and that are left as they are."""
+
+    kind: Literal["Deployment", "Service", "ConfigMap", "Secret"] = Field(description="Of objects of this kind.")
+    json_pointers: list[Annotated[str, rule(_wrong_pointer)]] = Field(
+        description="The fields, as JSON Pointers (RFC 6901), like `/metadata/annotations/example.com~1team`."
+    )
+
+
 class AppModel(Model):
     """One unit that is released together."""
 
@@ -56,12 +74,14 @@ class AppModel(Model):
         description="Take over a Service of activeService's name that was made by hand, with the Deployment that it "
         "leads to. They serve until the first version from Git is ready.",
     )
+    ignore_differences: list[_IgnoreDifferences] = Field(
+        default_factory=list, description="Fields that others set. They are left as they are, and are no drift."
+    )
     strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
 
 
 def app_of(model: AppModel, written: Passage) -> App:
     """What the model says; its values were `written` there."""
-    """What the model says."""
     strategy = Strategy(
         active_service=model.strategy.active_service or model.name,
         scale_down_delay=model.strategy.scale_down_delay,
@@ -79,5 +99,6 @@ def app_of(model: AppModel, written: Passage) -> App:
         templates=model.templates,
         values=model.values,
         adopt=model.adopt,
+        ignored=tuple(Ignored(e.kind, tuple(map(parse_pointer, e.json_pointers))) for e in model.ignore_differences),
         written=written,
     )

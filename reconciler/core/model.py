@@ -56,13 +56,21 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """Fields of every object of a kind that are left as they are: JSON Pointers (RFC 6901), split into their parts."""
+
+    kind: str
+    paths: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """One unit that is released together, as the configuration describes it.
 
     `path` is a folder of the repository; `version_file` and `templates` are relative to it.
     `templates` None means the built-in ones. `values` are the configuration's; the version file's
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
-    its active Service's name that was made by hand is taken over, with the Deployment that it leads to.
+    its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`: fields that are left as they are.
     """
 
     name: str
@@ -74,6 +82,7 @@ class App:
     templates: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     adopt: bool = False
+    ignored: tuple[Ignored, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

@@ -11,7 +11,7 @@ from reconciler.core.plan.manifests import Size, workload_manifest
 from reconciler.core.plan.promote import preconditions, stand_in
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.upkeep import upkeep_of_active
-from reconciler.core.plan.view import Plan, View, is_fit, nobody_serves, ref_of, seen_differences, serves
+from reconciler.core.plan.view import Plan, View, compared, is_fit, nobody_serves, ref_of, serves
 
 
 def hold(view: View, rejection: Rejection) -> Plan:
@@ -38,7 +38,7 @@ def _may_go(view: View, target: Workload) -> bool:
 def _scale_down(view: View, target: Workload, rejection: Rejection) -> Apply:
     noted = rejection if target.rejection else None
     manifest = workload_manifest(view.desired, Size(0, target.noted_replicas), target.claim, noted)
-    found = seen_differences(view, manifest, target.live)
+    manifest, found = compared(view, manifest, target.live)
     return Apply(manifest, Purpose.SCALE, ref_of("Deployment", target), found, reason="it was rejected")
 
 

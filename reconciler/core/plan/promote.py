@@ -28,10 +28,10 @@ from reconciler.core.plan.view import (
     Plan,
     View,
     claim_of,
+    compared,
     is_doomed,
     is_fit,
     ref_of,
-    seen_differences,
     serves,
 )
 
@@ -119,7 +119,7 @@ def _bring_up(view: View, claim: Claim) -> Iterator[Apply]:
     if target is None:
         yield Apply(manifest, Purpose.RELEASE)
         return
-    found = seen_differences(view, manifest, target.live)
+    manifest, found = compared(view, manifest, target.live)
     if serves(view, target) and any(each.path.startswith("spec.template") for each in found):
         return  # never-cut-the-active: `settle` tells of it
     if found or target.rejection:
@@ -213,6 +213,6 @@ def _reject(view: View, target: Workload, claim: Claim) -> Plan:
         manifest = workload_manifest(
             view.desired, Size(target.replicas, target.noted_replicas), target.claim, rejection
         )
-        found = seen_differences(view, manifest, target.live)
+        manifest, found = compared(view, manifest, target.live)
         action = Apply(manifest, Purpose.REJECT, ref_of("Deployment", target), found, rejection)
     return Plan(Phase.REJECTED, reason, (action,))

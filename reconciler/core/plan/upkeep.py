@@ -15,7 +15,7 @@ from reconciler.core.observed import ActiveService, Workload
 from reconciler.core.plan.manifests import Size, without_selector, workload_manifest
 from reconciler.core.plan.ports import clash, written_over
 from reconciler.core.plan.purpose import purpose_of
-from reconciler.core.plan.view import View, claim_of, ref_of, seen_differences
+from reconciler.core.plan.view import View, claim_of, compared, ref_of
 
 
 def upkeep_of_active(view: View) -> tuple[Apply, ...]:
@@ -35,11 +35,13 @@ def upkeep_of_active(view: View) -> tuple[Apply, ...]:
 def apply_configs(view: View) -> Iterator[Apply]:
     """The desired revision's ConfigMaps and Secrets that are missing or differ."""
     live = {(each.kind, each.name): each for each in view.observed.configs}
-    for manifest in view.desired.configs:
-        there = live.get((manifest["kind"], manifest["metadata"]["name"]))
+    for rendered in view.desired.configs:
+        there = live.get((rendered["kind"], rendered["metadata"]["name"]))
         if there is None:
-            yield Apply(manifest, Purpose.RELEASE if view.target is None else Purpose.REPAIR)
-        elif found := seen_differences(view, manifest, there.live):
+            yield Apply(rendered, Purpose.RELEASE if view.target is None else Purpose.REPAIR)
+            continue
+        manifest, found = compared(view, rendered, there.live)
+        if found:
             yield Apply(manifest, purpose_of(found), ref_of(there.kind, there), found)
 
 
@@ -57,7 +59,7 @@ def repairs(view: View, size: Size | None = None) -> tuple[tuple[Apply, ...], st
     elif not target.deleting:
         size = size or _size_in_service(view, target)
         manifest = workload_manifest(view.desired, size, _claim_in_service(view, target))
-        found = seen_differences(view, manifest, target.live)
+        manifest, found = compared(view, manifest, target.live)
         in_template = [str(each) for each in found if each.path.startswith(("spec.template", "spec.selector"))]
         if in_template:
             refused = f"Deployment {target.name} was edited by hand: {'; '.join(in_template)}"
@@ -68,8 +70,7 @@ def repairs(view: View, size: Size | None = None) -> tuple[tuple[Apply, ...], st
 
 def service_repair(view: View, service: ActiveService) -> Iterator[Apply]:
     """Puts owned fields of the Service back, all but the selector, which is the switch's."""
-    rendered = without_selector(view.desired.service)
-    found = seen_differences(view, rendered, service.live)
+    rendered, found = compared(view, without_selector(view.desired.service), service.live)
     if found:
         over = _over(view, service) if clash(view.desired, service) else None
         yield Apply(rendered, purpose_of(found), ref_of("Service", service), found, over=over)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from reconciler.core.action import Action, Ref
 from reconciler.core.diff import Difference, differences
 from reconciler.core.health import can_serve, is_ready
+from reconciler.core.ignore import as_left
 from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, ActiveService, Config, Observed, Workload
@@ -89,11 +90,13 @@ class View:
         return Active(wanted.revision, wanted.version, wanted.slot.colour, wanted.commit, since)
 
 
-def seen_differences(view: View, manifest: Manifest, live: Manifest) -> tuple[Difference, ...]:
-    """Without those that the API server was seen to hold for the same (it writes some values in another form)."""
+def compared(view: View, manifest: Manifest, live: Manifest) -> tuple[Manifest, tuple[Difference, ...]]:
+    """What to apply, with ignored fields as they are; and what of it differs, without what the API server was seen to
+    hold for the same (it writes some values in another form)."""
+    manifest = as_left(manifest, live, view.desired.app.ignored)
     name = f"{manifest['kind']}/{manifest['metadata']['name']}"
     found = (each for each in differences(manifest, live) if f"{name} {each.identity}" not in view.observed.equivalent)
-    return tuple(replace(each, by=_somebody_else(manager_of(live, each.at))) for each in found)
+    return manifest, tuple(replace(each, by=_somebody_else(manager_of(live, each.at))) for each in found)
 
 
 def _somebody_else(manager: str) -> str:
