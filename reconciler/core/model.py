@@ -70,7 +70,8 @@ class App:
     `path` is a folder of the repository; `version_file` and `templates` are relative to it.
     `templates` None means the built-in ones. `values` are the configuration's; the version file's
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
-    its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`: fields that are left as they are.
+    its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
+    fields that are left as they are.
     """
 
     name: str

@@ -7,7 +7,7 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -94,7 +94,25 @@ class GuardedCluster(FakeCluster):
         self.kill_before: int | None = None
         self.kill_after: int | None = None
         self.selector_writes: list[str] = []
+        self.hands = 0
+        """How often a hand has written or deleted something."""
+        self.late: int | None = None
+        """While the writes of a daemon are carried out that was stopped after it decided on them: `hands` at that time."""
         self.known_ready: Callable[[str], int] = lambda revision: 0
+
+    def put(self, live: Mapping[str, Any], manager: str = "somebody") -> dict[str, Any]:
+        self.hands += manager == "kubectl"
+        return super().put(live, manager)
+
+    def remove(self, kind: str, namespace: str, name: str) -> None:
+        self.hands += kind in ("Service", "Deployment")
+        super().remove(kind, namespace, name)
+
+    @property
+    def meddled(self) -> bool:
+        """Whether a hand came between decision and write. No condition of Kubernetes spans two objects, so what it did
+        to the other one cannot be known."""
+        return self.late is not None and self.late != self.hands
 
     def guard(self) -> Observed:
         return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service)
@@ -154,6 +172,10 @@ class GuardedCluster(FakeCluster):
         if before.service and before.service.selector == selector:
             return
         matched = [w for w in before.workloads if selector.items() <= w.pod_labels.items()]
+        if self.late is not None:
+            # Pods may have failed since it was decided. But no other daemon may have taken the revision away.
+            assert matched or self.meddled or before.service is None, "one-writer: a late switch leads to nothing"
+            return
         assert len(matched) == 1, "ready-before-switch: the selector must match exactly one revision"
         target = matched[0]
         ready, known = len([pod for pod in target.pods if pod.ready]), self.known_ready(target.revision)
@@ -184,7 +206,7 @@ class GuardedCluster(FakeCluster):
             self._check_not_serving(before, target.revision, "scales down")
 
     def _check_not_serving(self, before: Observed, revision: str, what: str) -> None:
-        if before.service is None:
+        if before.service is None or self.meddled:
             return
         target = before.workload(revision)
         assert target is not None
@@ -223,6 +245,7 @@ class FakeDaemon:
     cycle: Cycle = field(init=False)
     tip: Tip | None = None
     _paused: Coroutine[Any, Any, Outcome] | None = None
+    _decided_at: int = 0
 
     def __post_init__(self) -> None:
         world = self.world
@@ -243,7 +266,7 @@ class FakeDaemon:
         self.world.cluster.pause_before = writes
         try:
             cycle.send(None)
-            self._paused = cycle
+            self._paused, self._decided_at = cycle, self.world.cluster.hands
         except (StopIteration, Conflict, Transient, Blocked):
             pass
         self.world.cluster.pause_before = None
@@ -252,11 +275,15 @@ class FakeDaemon:
         """One cycle, or the rest of one; a failure is passed over as the loop does. None: no tip yet, or it failed."""
         if self.tip is None:
             return None
-        cycle, self._paused = self._paused or self.cycle.run(self.tip), None
+        cycle = self._paused or self.cycle.run(self.tip)
+        self.world.cluster.late = self._decided_at if self._paused else None
+        self._paused = None
         try:
             outcome = drive(cycle)
         except (Conflict, Transient):
             return None
+        finally:
+            self.world.cluster.late = None
         if outcome.outdated:
             self.poll()
         return outcome
