@@ -97,7 +97,7 @@ class GuardedCluster(FakeCluster):
         self.hands = 0
         """How often a hand has written or deleted something."""
         self.late: int | None = None
-        """While the writes of a daemon are carried out that was stopped after it decided on them: `hands` at that time."""
+        """While writes of a daemon are carried out that was stopped after deciding on them: `hands` at that time."""
         self.known_ready: Callable[[str], int] = lambda revision: 0
 
     def put(self, live: Mapping[str, Any], manager: str = "somebody") -> dict[str, Any]:
