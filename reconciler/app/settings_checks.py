@@ -21,6 +21,7 @@ _TYPES = {
     "model_attributes_type": "must be a mapping",
     "list_type": "must be a list",
     "missing": "is missing",
+    "too_short": "must not be empty",
 }
 
 

@@ -27,8 +27,8 @@ from tests.fakes.world import FakeClock, Recorder
 SOON = 20.0
 """Seconds that anything is awaited for; reaching them fails the test."""
 SECRET, OTHER = "the-secret-of-shop", "another-secret-of-shop"
-LIMITS = Limits(connections=5, body=1000, header_seconds=3600.0, body_seconds=3600.0, lingering_seconds=1.0)
-"""So long that only a test that shortens one of them can meet it."""
+LIMITS = Limits(body=1000, header_seconds=3600.0, body_seconds=3600.0)
+"""Times so long that only a test that shortens one of them can meet it."""
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
