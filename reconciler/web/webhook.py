@@ -87,17 +87,17 @@ class Webhooks:
             self._tell_refused(receiver, reason, count)
 
     async def _listen(self, settings: WebhookSettings | None) -> None:
-        """The new port is opened before the old one is closed, unless they are the same on other addresses."""
+        """The new port is opened before the old one is closed, unless they are the same one, on other addresses."""
         before, old = self.settings, self._listener
         if settings and before and (settings.host, settings.port) == (before.host, before.port):
             return
-        if before and settings and settings.port == before.port and old:
+        in_its_place = settings is not None and before is not None and settings.port == before.port != 0
+        if in_its_place and old:
             await old.close()
         try:
             self._listener = await self._opened(settings)
         except (Invalid, Transient):
-            if before and settings and settings.port == before.port:
-                self._listener = await self._opened(before)
+            self._listener = await self._opened(before) if in_its_place else old
             raise
         if old:
             await old.close()

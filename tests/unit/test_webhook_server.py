@@ -244,6 +244,16 @@ async def test_what_is_no_http_learns_nothing(bench: Bench, sent: bytes) -> None
     assert bench.refusals() == [("", 1, "it is no HTTP")]
 
 
+async def test_a_bug_of_ours_is_told_to_us_alone(bench: Bench) -> None:
+    def broken(source: str) -> None:
+        raise ZeroDivisionError(source)
+
+    bench.hooks.wake = broken
+    assert await bench.post(b"{}") == 500
+    assert "ZeroDivisionError" in bench.told.last("bug").fields["reason"]
+    assert bench.refusals() == []
+
+
 async def test_a_slow_body_is_not_waited_for(tmp_path: Path) -> None:
     bench = Bench(tmp_path, replace(LIMITS, body_seconds=0.05))
     await bench.hooks.apply(bench.settings)
@@ -365,6 +375,7 @@ async def test_where_the_port_is_taken_the_old_one_stays(bench: Bench) -> None:
 async def test_an_address_of_another_machine_is_refused(bench: Bench) -> None:
     with pytest.raises(Invalid, match=r"webhook\.address 192\.0\.2\.1:0: .*no such address"):
         await bench.hooks.apply(replace(bench.settings, host="192.0.2.1"))
+    assert bench.told.names() == ["webhook_opened"], "it was never closed"
     assert await bench.post(b"{}") == 202
 
 
