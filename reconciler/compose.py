@@ -15,6 +15,7 @@ from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
 from reconciler.adapters.git import GitRepository, Mirrors, local_git_dir
+from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
@@ -24,6 +25,7 @@ from reconciler.app.settings_source import SourceSettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.errors import Invalid, ReconcilerError, Transient
+from reconciler.web.webhook import Webhooks
 
 Work = Callable[[], Awaitable[None]]
 
@@ -72,6 +74,7 @@ class _Running:
     _out_since: dict[str, float] = field(default_factory=dict)
     _rejected: bool = False
     _files: FileWatcher = field(init=False)
+    _webhooks: Webhooks = field(init=False)
     _wanted: dict[str, SourceSettings] = field(default_factory=dict)
     _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,20 +85,26 @@ class _Running:
         return _spawn(name, work, self.log, self.clock)
 
     async def run(self, settings: Settings) -> None:
-        """Starts everything, waits for the signal, ends everything. Raises `Invalid` for a hopeless address."""
+        """Starts everything, waits for the signal, ends everything.
+
+        Raises `Invalid` for a hopeless address or secret, `Transient` for a port that is taken.
+        """
         began = self.clock.now()
         self._files = FileWatcher()
+        self._webhooks = Webhooks(self.daemon.wake_source, self.log, self.clock, read_secret)
         self._listen()
         events = self.spawn("events", self.log.run)
         try:
-            await self.daemon.apply(settings)
+            await self._apply(settings)
             self.log.emit(event("started", daemon_version=__version__, **self._summary(settings)))
             self._want(settings)
             reason = await self._stopped_while_reloading()
+            await self._webhooks.close()
             await self.daemon.stop()
             self.log.emit(event("stopped", reason=reason, duration=round(self.clock.now() - began, 3)))
             await self.log.flush()
         finally:
+            await self._webhooks.close()
             await self.daemon.stop()
             await _ended(events)
             self._files.close()
@@ -143,8 +152,8 @@ class _Running:
     async def _read_again(self) -> None:
         try:
             settings = load_settings(self.options.config)
-            changed = await self.daemon.apply(settings)
-        except Invalid as error:
+            changed = await self._apply(settings)
+        except (Invalid, Transient) as error:
             told = {"todo": "Correct the file: it is read again as soon as it changes"}
             told |= _told(error, "The old configuration stays in force")
             self.log.emit(event("config_rejected", file=str(self.options.config), **told))
@@ -154,6 +163,16 @@ class _Running:
             self._rejected = False
             self._want(settings)
             self.log.emit(event("config_reloaded", **self._summary(settings)))
+
+    async def _apply(self, settings: Settings) -> bool:
+        """Brings what runs in line with the settings, or leaves all as it was and raises."""
+        before = self._webhooks.settings
+        changed = await self._webhooks.apply(settings.webhook)
+        try:
+            return await self.daemon.apply(settings) or changed
+        except Invalid:
+            await self._webhooks.apply(before)
+            raise
 
     async def _asked_to_reload(self) -> None:
         """Waits for it, and looks meanwhile for folders that were not there to be watched, or were deleted."""

@@ -78,10 +78,15 @@ class Scene:
         self,
         apps: Iterable[Mapping[str, Any]] = (),
         sources: Iterable[Mapping[str, Any]] = (),
+        webhook: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         """Writes the configuration file: the given apps and sources, else the one app with `settings`."""
-        held = {"sources": list(sources) or [self.source()], "apps": list(apps) or [self.app(**settings)]}
+        held: dict[str, Any] = {
+            "sources": list(sources) or [self.source()],
+            "apps": list(apps) or [self.app(**settings)],
+        }
+        held |= {"webhook": dict(webhook)} if webhook else {}
         fresh = self.config.with_suffix(".new")
         fresh.write_text(yaml.safe_dump(held, sort_keys=False))
         fresh.replace(self.config)

@@ -1,8 +1,8 @@
 """The configuration file: what it may hold, and how it becomes values of the core.
 
-The models (`settings_source`, `settings_app`) are the format; `config/reconciler.schema.json` is generated from them
-(`python -m reconciler.app.settings > config/reconciler.schema.json`). What a model cannot say (names that must be
-unique, sources that must exist) is in `settings_checks`.
+The models (`settings_source`, `settings_app`, `settings_webhook`) are the format; `config/reconciler.schema.json` is
+generated from them (`python -m reconciler.app.settings > config/reconciler.schema.json`). What a model cannot say
+(names that must be unique, sources that must exist) is in `settings_checks`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from reconciler.app.settings_app import AppModel, app_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
 from reconciler.app.settings_source import SourceModel, SourceSettings, source_of
+from reconciler.app.settings_webhook import WebhookModel, WebhookSettings, webhook_of
 from reconciler.core import strictyaml
 from reconciler.core.model import App
 from reconciler.core.strictyaml import Passage
@@ -34,6 +35,7 @@ class Settings:
 
     sources: tuple[SourceSettings, ...]
     apps: tuple[App, ...]
+    webhook: WebhookSettings | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -76,7 +78,8 @@ def parse_settings(text: str, where: str) -> Settings:
     if problems or model is None:
         raise report(problems, document)
     apps = (app_of(each, Passage(document, ("apps", index, "values"))) for index, each in enumerate(model.apps))
-    return Settings(tuple(map(source_of, model.sources)), tuple(apps))
+    webhook = webhook_of(model.webhook) if model.webhook else None
+    return Settings(tuple(map(source_of, model.sources)), tuple(apps), webhook)
 
 
 def schema() -> str:
@@ -100,6 +103,9 @@ class _File(Model):
 
     sources: list[SourceModel] = Field(description="Where to read from.")
     apps: list[AppModel] = Field(description="What to release.")
+    webhook: WebhookModel | None = Field(
+        default=None, description="Where Git hosts may say that there is something new."
+    )
 
 
 if __name__ == "__main__":

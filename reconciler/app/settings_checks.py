@@ -21,6 +21,7 @@ _TYPES = {
     "model_attributes_type": "must be a mapping",
     "list_type": "must be a list",
     "missing": "is missing",
+    "too_short": "must not be empty",
 }
 
 
@@ -54,6 +55,7 @@ def collect(data: Any) -> list[Problem]:
         *_repeated(apps, "apps", "strategy", _active_service, "another app has this active Service already"),
         *_unknown_sources(apps, sources),
         *_unfit_names(apps),
+        *(Problem(("webhook", *each.path), each.what) for each in _in_webhook(data, sources)),
     ]
 
 
@@ -106,6 +108,17 @@ def _unknown_sources(apps: Sequence[Mapping[str, Any]], sources: Sequence[Mappin
         wanted = app.get("source")
         if isinstance(wanted, str) and wanted not in known:
             yield Problem(("apps", index, "source"), f"there is no source `{wanted}`{did_you_mean(wanted, known)}")
+
+
+def _in_webhook(data: Any, sources: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """The same for receivers, which name several sources."""
+    receivers = _entries(data.get("webhook") if isinstance(data, dict) else None, "receivers")
+    yield from _repeated(receivers, "receivers", "name", _name, "another receiver has this name already")
+    for index, receiver in enumerate(receivers):
+        wanted = receiver.get("sources")
+        named = [{"source": each} for each in wanted] if isinstance(wanted, list) else []
+        for problem in _unknown_sources(named, sources):
+            yield Problem(("receivers", index, "sources", problem.path[1]), problem.what)
 
 
 def _unfit_names(apps: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -49,6 +49,9 @@ FIELDS: Mapping[str, str] = {
     "sources": "number of sources",
     "daemon_version": "version of the reconciler",
     "kind": "kind of object that is watched",
+    "receiver": "name of the webhook's receiver; empty where none can be told",
+    "address": "HOST:PORT that is listened on",
+    "count": "how many of this kind since it was last told",
     "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`",
 }
 
@@ -85,6 +88,13 @@ EVENTS: Mapping[str, Spec] = {
     "source_recovered": Spec(
         "The repository can be read again. `duration`: how long it could not.",
         ("source", "url", "branch", "commit", "duration"),
+    ),
+    "webhook_opened": Spec("Webhooks are listened to at this address.", ("address",)),
+    "webhook_received": Spec("A sender that knows the secret woke the source.", ("receiver", "source")),
+    "webhook_refused": Spec(
+        "A request was refused before anything was done about it; told once a minute for each reason.",
+        ("receiver", "count", "reason"),
+        Level.WARNING,
     ),
     "app_invalid": Spec(
         "What Git says of the app at this commit cannot be used; nothing was changed.",

@@ -6,11 +6,14 @@ import asyncio
 import io
 import json
 import shutil
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from watchdog.utils import BaseThread
 
@@ -19,13 +22,15 @@ from reconciler.adapters.git import GitRepository, Mirrors
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import load_settings
+from reconciler.app.settings_source import SourceSettings
 from reconciler.compose import Options, _Running
-from reconciler.errors import Invalid
+from reconciler.errors import Invalid, Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.git import GitOrigin
 
 SOON = 10.0
 """Seconds that an event is awaited for; reaching them fails the test."""
+ELSEWHERE = "https://git.example.com/shop.git"
 
 
 async def _not_posted(*_: object) -> None:
@@ -45,14 +50,21 @@ class Bench:
         self.running = _Running(Options(self.config, folder), clock, look_again=0.05)
         self.running.log = EventLog(clock.now, _not_posted, self._out)
         self.running.daemon = Daemon(
-            FakeCluster(), self.running.log, clock, lambda source: GitRepository(source.url, source.branch, mirrors)
+            FakeCluster(),
+            self.running.log,
+            clock,
+            lambda source: GitRepository(self.url(source), source.branch, mirrors),
         )
 
-    def configure(self, interval: str, url: str = "") -> None:
+    def url(self, source: SourceSettings) -> str:
+        """`ELSEWHERE` is here, but nobody who looks at the configuration can know."""
+        return str(self.origin.path) if source.url == ELSEWHERE else source.url
+
+    def configure(self, interval: str, url: str = "", **more: Any) -> None:
         self.config.parent.mkdir(exist_ok=True)
         source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval}
         draft = self.config.with_suffix(".new")
-        draft.write_text(json.dumps({"sources": [source], "apps": []}))
+        draft.write_text(json.dumps({"sources": [source], "apps": [], **more}))
         draft.replace(self.config)
 
     def start(self) -> asyncio.Task[None]:
@@ -129,4 +141,70 @@ async def test_a_start_that_fails_leaves_nothing_running_and_does_not_say_that_i
     hopeless = type(settings)((type(source)("shop", "ext::x", "main", 60.0, 5.0),), ())
     with pytest.raises(Invalid):
         await bench.running.run(hopeless)
+    assert not bench.events("started")
+
+
+def _webhook(bench: Bench, port: int = 0) -> dict[str, Any]:
+    secret = bench.config.with_name("secret")
+    secret.write_text("the-secret-of-shop")
+    receiver = {"name": "ci", "type": "gitlab", "secretFile": str(secret), "sources": ["shop"]}
+    return {"address": f"127.0.0.1:{port}", "receivers": [receiver]}
+
+
+async def _post(address: str) -> int:
+    headers = {"X-Gitlab-Token": "the-secret-of-shop"}
+    async with aiohttp.request("POST", f"http://{address}/hook/ci", headers=headers) as response:
+        return response.status
+
+
+async def test_a_webhook_makes_the_daemon_look_at_git_now(bench: Bench) -> None:
+    """No file is watched, as the address is none of this machine, and the interval is an hour."""
+    bench.configure("1h", ELSEWHERE, webhook=_webhook(bench))
+    task = bench.start()
+    await bench.until(lambda: bench.events("source_updated"))
+    commit = bench.origin.commit({"version": b"v2"})
+    [opened] = bench.events("webhook_opened")
+    assert await _post(opened["address"]) == 202
+    await bench.until(lambda: [e for e in bench.events("source_updated") if e["commit"] == commit])
+    assert bench.events("webhook_received")
+    await _ended(bench, task)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await _post(opened["address"])
+
+
+async def test_a_webhook_comes_goes_and_stays_where_a_new_port_is_taken(bench: Bench) -> None:
+    task = bench.start()
+    await bench.until(lambda: bench.events("started"))
+    bench.configure("1h", webhook=_webhook(bench))
+    await bench.until(lambda: len(bench.events("config_reloaded")) == 1)
+    [opened] = bench.events("webhook_opened")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bench.configure("2h", webhook=_webhook(bench, other.getsockname()[1]))
+        await bench.until(lambda: bench.events("config_rejected"))
+    assert "in use" in bench.events("config_rejected")[0]["reason"]
+    assert await _post(opened["address"]) == 202
+    bench.configure("1h")
+    await bench.until(lambda: len(bench.events("config_reloaded")) == 2)
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await _post(opened["address"])
+    await _ended(bench, task)
+
+
+async def test_an_address_that_git_cannot_have_leaves_the_webhook_as_it_was(bench: Bench) -> None:
+    bench.configure("1h", webhook=_webhook(bench))
+    task = bench.start()
+    await bench.until(lambda: bench.events("started"))
+    settings = load_settings(bench.config)
+    hopeless = type(settings)((replace(settings.sources[0], url="ext::x"),), (), None)
+    with pytest.raises(Invalid):
+        await bench.running._apply(hopeless)
+    assert await _post(bench.events("webhook_opened")[-1]["address"]) == 202
+    await _ended(bench, task)
+
+
+async def test_a_start_on_a_port_that_is_taken_fails(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bench.configure("1h", webhook=_webhook(bench, other.getsockname()[1]))
+        with pytest.raises(Transient, match="in use"):
+            await bench.running.run(load_settings(bench.config))
     assert not bench.events("started")

@@ -148,6 +148,12 @@ def test_the_configuration_in_the_readme_is_valid() -> None:
     assert len(text.splitlines()) <= 14, "the README promises a short one"
 
 
+def test_the_webhook_in_its_manual_is_valid() -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", _read("docs/webhook.md"), re.DOTALL)
+    settings = parse_settings(f"sources: [{{name: shop, url: .}}]\napps: []\n{block}", "webhook.md")
+    assert settings.webhook and settings.webhook.receivers[0].name == "shop"
+
+
 def test_the_role_in_the_readme_covers_what_is_watched() -> None:
     rules = yaml.safe_load(_yaml_in_readme("kind: Role"))["rules"]
     for kind in WATCHED:

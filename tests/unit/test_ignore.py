@@ -28,17 +28,10 @@ def test_a_pointer_is_split_into_its_parts(text: str, parts: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     "text",
     [
-        "spec.type",
-        "",
-        "/",
-        "/kind",
-        "/metadata/name",
-        "/metadata/labels",
-        "/spec",
-        "/spec/selector/app",
-        "/spec/replicas",
-    ]
-    + ["/spec/ports/0/port", "/metadata/annotations/bluegreen.reconciler~1doomed", "/status/x"],
+        *("spec.type", "", "/", "/kind", "/metadata/name", "/metadata/labels", "/spec", "/status/x"),
+        *("/spec/selector/app", "/spec/replicas", "/spec/ports/0/port"),
+        "/metadata/annotations/bluegreen.reconciler~1doomed",
+    ],
 )
 def test_what_a_release_is_made_of_cannot_be_ignored(text: str) -> None:
     with pytest.raises(ValueError, match=r"must|cannot|no JSON Pointer"):

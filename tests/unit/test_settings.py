@@ -8,8 +8,10 @@ import pytest
 
 from reconciler.app.settings import load_settings, parse_settings, schema
 from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_webhook import ReceiverSettings, WebhookSettings
 from reconciler.core.duration import parse_duration
 from reconciler.core.model import App, Strategy
+from reconciler.core.webhook import Kind
 from reconciler.errors import Invalid
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +66,69 @@ sources:
     assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", "release/1.x", 90.0, 2.0),)
     strategy = Strategy("front", scale_down_delay=0.0, abort_scale_down_delay=0.0, progress_deadline=3600.0)
     assert settings.apps == (App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}),)
+
+
+RECEIVER = "{name: hub, type: github, secretFile: /run/secret, sources: [shop]}"
+
+
+def webhook(address: str = "", receivers: str = RECEIVER) -> str:
+    given = f"  address: {address}\n" if address else ""
+    return f"{MINIMAL}webhook:\n{given}  receivers: [{receivers}]"
+
+
+def test_a_webhook_is_only_there_if_it_is_given() -> None:
+    assert parse_settings(MINIMAL, "c.yaml").webhook is None
+    assert parse_settings(MINIMAL + "webhook:", "c.yaml").webhook is None
+    receiver = ReceiverSettings("hub", Kind.GITHUB, "/run/secret", ("shop",))
+    assert parse_settings(webhook(), "c.yaml").webhook == WebhookSettings("127.0.0.1", 9292, (receiver,))
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("0.0.0.0:80", "0.0.0.0", 80),
+        ("'[::1]:9292'", "::1", 9292),
+        ("hooks.example.com:65535", "hooks.example.com", 65535),
+        ("localhost:0", "localhost", 0),
+    ],
+)
+def test_addresses_to_listen_on(address: str, host: str, port: int) -> None:
+    found = parse_settings(webhook(address), "c.yaml").webhook
+    assert found and (found.host, found.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "address", ["':9292'", "localhost", "'::1:80'", "'http://a:80'", "'a b:80'", "'a:80\\n'", "a:-1"]
+)
+def test_what_is_no_address_to_listen_on(address: str) -> None:
+    (line,) = refusal(webhook(address))
+    assert line.startswith("c.yaml:8: webhook.address: must be HOST:PORT")
+
+
+def test_all_problems_of_a_webhook_are_told_at_once() -> None:
+    text = """\
+  adress: localhost:99999
+  receivers:
+  - {name: Hub, type: bitbucket, secretFile: '', sources: []}
+  - {name: hub, type: gitea, secret: hunter2-hunter2-hunter2, sources: [shp, shop]}
+  - {name: hub, type: gitlab, secretFile: x, sources: shop, secretFil: y}
+  address: localhost:99999
+"""
+    label = "may only hold a-z, 0-9 and `-`, and must begin and end with a letter or digit"
+    assert refusal(f"{MINIMAL}webhook:\n{text}") == [
+        "c.yaml:8: webhook.adress: unknown key (did you mean `address`?)",
+        f"c.yaml:10: webhook.receivers[0].name: {label}",
+        "c.yaml:10: webhook.receivers[0].type: input should be 'github', 'gitlab', 'gitea' or 'generic'",
+        "c.yaml:10: webhook.receivers[0].secretFile: must be the path of a file",
+        "c.yaml:10: webhook.receivers[0].sources: must not be empty",
+        "c.yaml:11: webhook.receivers[1].secretFile: is missing",
+        "c.yaml:11: webhook.receivers[1].secret: unknown key (did you mean `secretFile`?)",
+        "c.yaml:11: webhook.receivers[1].sources[0]: there is no source `shp` (did you mean `shop`?)",
+        "c.yaml:12: webhook.receivers[2].sources: must be a list",
+        "c.yaml:12: webhook.receivers[2].secretFil: unknown key (did you mean `secretFile`?)",
+        "c.yaml:12: webhook.receivers[2].name: another receiver has this name already (hub, receivers[1])",
+        "c.yaml:13: webhook.address: has a port over 65535",
+    ]
 
 
 def test_a_key_without_a_value_is_not_there() -> None:
