@@ -1,0 +1,61 @@
+"""The Role in the README is enough: run under it and nothing else, every step of a release's life goes through."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+from rig.scene import Scene
+from rig.waiting import until
+from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.commands import kubectl
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+ACCOUNT = "reconciler"
+
+
+def _role(namespace: str) -> str:
+    """The Role as the README shows it, for another namespace."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    text = next(each for each in blocks if "kind: Role" in each)
+    return str(text).replace("namespace: default", f"namespace: {namespace}")
+
+
+def _kubeconfig(scene: Scene) -> Path:
+    """A kubeconfig of an account that has the README's Role, made as the README says."""
+    subject = f"--serviceaccount={scene.namespace}:{ACCOUNT}"
+    for arguments, stdin in [
+        (["apply", "-f", "-"], _role(scene.namespace)),
+        (["create", "serviceaccount", ACCOUNT], ""),
+        (["create", "rolebinding", ACCOUNT, "--role=reconciler", subject], ""),
+    ]:
+        done = kubectl(scene, *arguments, stdin=stdin)
+        assert done.status == 0, done.err
+    token = kubectl(scene, "create", "token", ACCOUNT, "--duration=1h").out.strip()
+    config = yaml.safe_load(scene.sandbox.kubeconfig.read_text())
+    config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
+    path = scene.folder / "account.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_the_role_in_the_readme_is_enough(scene: Scene) -> None:
+    """First release, bump with a ConfigMap, revert, retirement, drift, and the Kubernetes Events about them."""
+    scene.daemon = scene.another_daemon("account", kubeconfig=_kubeconfig(scene))
+    scene.first_release("v1.0.0")
+    scene.settle(scene.release("v2.0.0", {"config": {"CFG_A": "b"}}))
+    commit = scene.repository.revert()
+    scene.daemon.wait_for("rolled_back", commit=commit)
+    scene.settle(commit)
+    scene.daemon.wait_for("retired", version="v2.0.0")
+    until(lambda: not scene.cluster.find("ConfigMap", **{"bluegreen.reconciler/app": "my-app"}), "its ConfigMap gone")
+    scene.cluster.patch("Service", "my-app", {"metadata": {"labels": {"app": "other"}}})
+    scene.daemon.wait_for("drift_repaired")
+    until(lambda: "RolledBack" in kubectl(scene, "get", "events", "-o", "yaml").out, "its Events")
+    no_request_failed(scene.load)
+    moved(scene, 2)
+    for refused in ("app_blocked", "app_failed", "cluster_unreachable", "events_refused"):
+        assert not scene.daemon.find(refused), scene.daemon.story()
