@@ -19,6 +19,7 @@ KNOWN: Mapping[str, type] = {
     "livenessProbe": dict,
     "resources": dict,
     "podAnnotations": dict,
+    "minReadySeconds": int,
     "terminationGracePeriodSeconds": int,
     "preStopSleepSeconds": int,
     "podSecurityContext": dict,

@@ -31,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
     "livenessProbe": {"httpGet": None, "tcpSocket": {"port": "http"}},
     "resources": {"limits": {"memory": "128Mi"}, "requests": {"cpu": None}},
     "podAnnotations": {"prometheus.io/scrape": None, "team": "shop", "number": 1},
+    "minReadySeconds": 7,
     "terminationGracePeriodSeconds": 60,
     "preStopSleepSeconds": 10,
     "podSecurityContext": {"runAsUser": 1000},
