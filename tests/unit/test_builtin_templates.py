@@ -117,7 +117,7 @@ def test_a_changed_value_of_the_pods_is_a_new_revision_and_replicas_are_not() ->
         ({"service": {"nodeport": 1}}, "app my-app: `values.service.nodeport` is no value"),
         ({"ports": {"http": "8080"}}, "app my-app: `values.ports.http` must be a whole number"),
         ({"service": {"type": "ExternalName"}}, "manifests/service.yaml:11: Service my-app: `spec.type` must be"),
-        ({"image": "a b"}, "manifests/deployment.yaml:49: Deployment my-app-v1-0-0-<revision>: "),
+        ({"image": "a b"}, "manifests/deployment.yaml:52: Deployment my-app-v1-0-0-<revision>: "),
     ],
 )
 def test_a_mistake_in_the_values_is_named(values: dict[str, Any], message: str) -> None:
