@@ -684,6 +684,18 @@ def test_while_another_is_rejected_a_replica_count_that_git_gave_in_place_is_kep
     assert [w.replicas for w in released.observed.workloads if w.version == "v1.0.0"] == [5]
 
 
+@pytest.mark.parametrize("selector", [{"app": "nowhere"}, {"app": "my-app"}])
+def test_a_selector_moved_while_another_is_rejected_goes_back(released: World, selector: dict[str, str]) -> None:
+    _rejected(released)
+    before = released.observed.service.selector if released.observed.service else None
+    _move_selector(released, selector)
+    assert released.run().phase is Phase.REJECTED
+    assert released.observed.service is not None
+    assert released.observed.service.selector == before
+    told = released.told.last("switched").fields
+    assert (told["version"], told["reason"]) == ("v1.0.0", "the selector had been moved by hand")
+
+
 def test_a_service_deleted_while_another_is_rejected_comes_back_for_the_colour_that_can_serve(released: World) -> None:
     _rejected(released)
     released.cluster.remove("Service", NAMESPACE, "my-app")

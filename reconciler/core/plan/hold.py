@@ -8,7 +8,7 @@ from reconciler.core.memory import Rejection
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import Size, workload_manifest
-from reconciler.core.plan.promote import preconditions, stand_in
+from reconciler.core.plan.promote import preconditions, put_back, stand_in
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.upkeep import upkeep_of_active
 from reconciler.core.plan.view import Plan, View, compared, is_fit, nobody_serves, ref_of, serves
@@ -16,6 +16,8 @@ from reconciler.core.plan.view import Plan, View, compared, is_fit, nobody_serve
 
 def hold(view: View, rejection: Rejection) -> Plan:
     """Nothing moves until Git changes; the failed pods stay a while to be looked at, then scale to zero."""
+    if moved := put_back(view):
+        return Plan(Phase.REJECTED, rejection.reason, (moved,))
     target = view.target
     due_down = rejection.at + view.desired.app.strategy.abort_scale_down_delay
     if target is None or not _may_go(view, target) or view.now < due_down:

@@ -59,6 +59,8 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     deadline = claim.since + view.desired.app.strategy.progress_deadline
     if view.target and not applies and view.now >= deadline and not _was_serving(view, view.target):
         return _reject(view, view.target, claim)
+    if moved := put_back(view):
+        return Plan(phase, moved.reason, (moved,))
     leftovers, due = clean_up(view)
     ahead = deadline if deadline > view.now else None
     absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
@@ -85,6 +87,17 @@ def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
         return ()
     free = RequireFree(view.desired.service)
     return (Adopt(view.desired.service), free) if view.desired.app.adopt else (free,)
+
+
+def put_back(view: View) -> Switch | None:
+    """While Git wants another revision, a selector that a hand moved goes back to where it was last switched to."""
+    if view.service is None or view.standing is None or view.service.selector == view.standing.selector:
+        return None
+    of_active = replace(view, desired=view.standing, standing=None)
+    if of_active.target is None or not is_fit(of_active, of_active.target):
+        return None
+    back = cut_over(of_active, claim_of(of_active), "the selector had been moved by hand")
+    return back if isinstance(back, Switch) else None
 
 
 def stand_in(view: View) -> tuple[CreateService, ...]:

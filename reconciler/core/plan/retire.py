@@ -104,8 +104,8 @@ def retirement_due(view: View, workload: Workload) -> float | None:
 
 def _protected(view: View, workload: Workload) -> bool:
     """Desired, selected, or last known as active: never to be touched."""
-    noted, active = view.memory.active, view.active
-    names = {view.desired.revision, noted.revision if noted else None, active.revision if active else None}
+    noted = view.memory.active
+    names = {view.desired.revision, noted.revision if noted else None, *(each.revision for each in view.selected)}
     return workload.revision in names
 
 
