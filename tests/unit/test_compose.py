@@ -20,6 +20,7 @@ from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import load_settings
 from reconciler.compose import Options, _Running
+from reconciler.core.gitref import branch
 from reconciler.errors import Invalid
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.git import GitOrigin
@@ -45,7 +46,7 @@ class Bench:
         self.running = _Running(Options(self.config, folder), clock, look_again=0.05)
         self.running.log = EventLog(clock.now, _not_posted, self._out)
         self.running.daemon = Daemon(
-            FakeCluster(), self.running.log, clock, lambda source: GitRepository(source.url, source.branch, mirrors)
+            FakeCluster(), self.running.log, clock, lambda source: GitRepository(source.url, source.ref, mirrors)
         )
 
     def configure(self, interval: str, url: str = "") -> None:
@@ -126,7 +127,7 @@ async def test_a_repository_that_was_deleted_and_made_anew_is_watched_again(benc
 async def test_a_start_that_fails_leaves_nothing_running_and_does_not_say_that_it_started(bench: Bench) -> None:
     settings = load_settings(bench.config)
     (source,) = settings.sources
-    hopeless = type(settings)((type(source)("shop", "ext::x", "main", 60.0, 5.0),), ())
+    hopeless = type(settings)((type(source)("shop", "ext::x", branch("main"), 60.0, 5.0),), ())
     with pytest.raises(Invalid):
         await bench.running.run(hopeless)
     assert not bench.events("started")

@@ -14,6 +14,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import AppLoop, keep_going
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
+from reconciler.core.gitref import branch
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan
 from reconciler.errors import Conflict, Invalid, ReconcilerError, Transient
@@ -21,7 +22,7 @@ from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
 from tests.fakes.world import APP, NAMESPACE, FakeClock, GuardedCluster, Recorder
 
-SOURCE = SourceSettings("git", "https://git.example.com/shop.git", "main", interval=3600.0, timeout=5.0)
+SOURCE = SourceSettings("git", "https://git.example.com/shop.git", branch("main"), interval=3600.0, timeout=5.0)
 
 
 class Bench:
@@ -116,7 +117,7 @@ async def test_a_hanging_source_holds_up_nobody_else(bench: Bench) -> None:
     stuck.hang()
     bench.repositories["git"] = FakeRepository()
     bench.repositories["git"].commit({"version": b"v1.0.0"})
-    other = SourceSettings("stuck", "https://git.example.com/other.git", "main", 3600.0, 5.0)
+    other = SourceSettings("stuck", "https://git.example.com/other.git", branch("main"), 3600.0, 5.0)
     await bench.daemon.apply(Settings((other, SOURCE), (APP,)))
     await bench.until(lambda: bench.count("switch_confirmed") == 1)
     await bench.daemon.stop()
@@ -128,7 +129,7 @@ async def test_a_changed_configuration_leaves_alone_what_it_does_not_touch(bench
     await bench.daemon.apply(SETTINGS)
     await bench.until(lambda: bench.count("switch_confirmed") == 1)
     running = bench.daemon._apps[APP.name].task
-    second = SourceSettings("second", "https://git.example.com/second.git", "main", 3600.0, 5.0)
+    second = SourceSettings("second", "https://git.example.com/second.git", branch("main"), 3600.0, 5.0)
     assert await bench.daemon.apply(Settings((SOURCE, second), (APP,)))
     assert bench.daemon._apps[APP.name].task is running
     assert not await bench.daemon.apply(Settings((SOURCE, second), (APP,)))
@@ -147,7 +148,7 @@ async def test_an_unusable_address_changes_nothing(bench: Bench) -> None:
         raise Invalid("no address")
 
     bench.daemon.open_repository = refuse
-    changed = SourceSettings("git", "ext::rubbish", "main", 3600.0, 5.0)
+    changed = SourceSettings("git", "ext::rubbish", branch("main"), 3600.0, 5.0)
     with pytest.raises(Invalid):
         await bench.daemon.apply(Settings((changed,), (APP,)))
     assert bench.daemon._apps[APP.name].task is running

@@ -9,6 +9,7 @@ import pytest
 from reconciler.app.settings import load_settings, parse_settings, schema
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.duration import parse_duration
+from reconciler.core.gitref import branch
 from reconciler.core.model import App, Strategy
 from reconciler.errors import Invalid
 
@@ -39,14 +40,14 @@ def changed(old: str, new: str) -> str:
 
 def test_defaults() -> None:
     settings = parse_settings(MINIMAL, "c.yaml")
-    assert settings.sources == (SourceSettings("shop", "/srv/git/shop", "main", 30.0, 60.0),)
+    assert settings.sources == (SourceSettings("shop", "/srv/git/shop", branch("main"), 30.0, 60.0),)
     strategy = Strategy("my-app", scale_down_delay=600.0, abort_scale_down_delay=30.0, progress_deadline=600.0)
     assert settings.apps == (App("my-app", "default", "shop", strategy),)
 
 
 def test_the_example_sets_everything_and_is_valid() -> None:
     settings = load_settings(ROOT / "config" / "reconciler.yaml")
-    assert settings.sources == (SourceSettings("shop", "https://git.example.com/shop.git", "main", 30.0, 60.0),)
+    assert settings.sources == (SourceSettings("shop", "https://git.example.com/shop.git", branch("main"), 30.0, 60.0),)
     (app,) = settings.apps
     assert (app.path, app.version_file, app.templates) == ("apps/my-app", "version", None)
     assert app.values == {"image": "registry.example.com/my-app", "replicas": 3}
@@ -61,7 +62,7 @@ sources:
     app = "{name: b, namespace: web, source: a, path: ./apps//b/, versionFile: v/f, templates: t/, values: {x: 1.10},"
     app += " strategy: {activeService: front, autoPromotionEnabled: true, scaleDownDelay: 0, abortScaleDownDelay: 0s,"
     settings = parse_settings(text.replace("500ms", "2s") + f"apps:\n- {app} progressDeadline: 1h}}}}", "c.yaml")
-    assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", "release/1.x", 90.0, 2.0),)
+    assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", branch("release/1.x"), 90.0, 2.0),)
     strategy = Strategy("front", scale_down_delay=0.0, abort_scale_down_delay=0.0, progress_deadline=3600.0)
     assert settings.apps == (App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}),)
 

@@ -6,13 +6,14 @@ import pytest
 
 from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
+from reconciler.core.gitref import branch
 from reconciler.errors import Transient
 from tests.fakes.git import FakeRepository
 from tests.fakes.world import FakeClock, Recorder
 
 
 def _source(url: str, repository: FakeRepository, told: Recorder) -> Source:
-    settings = SourceSettings("shop", url, "main", interval=30.0, timeout=5.0)
+    settings = SourceSettings("shop", url, branch("main"), interval=30.0, timeout=5.0)
     return Source(settings, repository, told, FakeClock(), lambda _: None)
 
 
