@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.core.credentials import Credentials
@@ -39,7 +39,7 @@ class Access:
     """What one operation is allowed by: the environment of its git, and how to keep secrets out of what it says."""
 
     env: Mapping[str, str]
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def masked(self, text: str) -> str:
         """`text` without the secrets in it. Short ones stay: they would riddle it with stars, and tell by that."""
@@ -145,16 +145,17 @@ def _ssh(keys: Credentials, folder: Path) -> str:
     identity = _written(folder / "identity", keys.identity)
     hosts = _written(folder / "known_hosts", keys.known_hosts)
     options = (
-        *("-F", "none", "-i", _for_ssh(identity), "-oIdentitiesOnly=yes", "-oIdentityAgent=none"),
-        *(f'-oUserKnownHostsFile="{_for_ssh(hosts)}"', "-oGlobalKnownHostsFile=/dev/null"),
+        *("-F", "none", f"-oIdentityFile={_for_ssh(identity)}", "-oIdentitiesOnly=yes", "-oIdentityAgent=none"),
+        *(f"-oUserKnownHostsFile={_for_ssh(hosts)}", "-oGlobalKnownHostsFile=/dev/null"),
         *("-oPasswordAuthentication=no", "-oKbdInteractiveAuthentication=no"),
     )
     return f"ssh {' '.join(map(shlex.quote, options))} {_STRICT}"
 
 
 def _for_ssh(path: Path) -> str:
-    """ssh_config(5), TOKENS: a percent sign stands for something else."""
-    return str(path).replace("%", "%%")
+    """A file's name by ssh_config(5): blanks need quotes, and a percent sign stands for something else (TOKENS). Not by
+    `-i`, which looks for the name as it is before it takes it by these rules."""
+    return '"' + str(path).replace("%", "%%") + '"'
 
 
 def _quoted(value: bytes) -> bytes:
