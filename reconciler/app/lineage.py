@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_source import ForcePush, SourceSettings
 from reconciler.core.gitref import RefKind
-from reconciler.errors import Invalid
+from reconciler.errors import Blocked, Invalid
 from reconciler.ports import Repository
 
 UNTOUCHED = "The commit that was accepted last stays in force"
@@ -54,9 +54,22 @@ def told(commit: str, lost: str) -> str:
 
 
 async def tip_allowed(settings: SourceSettings, repository: Repository) -> str:
-    """The tip, for a command that looks once. Raises `Invalid` if the policy refuses it, and as the repository does."""
+    """The tip, for a command that looks once.
+
+    Raises:
+        Blocked: the source is suspended.
+        Invalid: `onForcePush` refuses the tip.
+        Others as the repository does.
+    """
+    if settings.suspend:
+        raise Blocked(
+            "the source is suspended: its repository is not asked",
+            where=f"source {settings.name}",
+            untouched="Nothing was changed. A daemon that runs goes on with the last commit that it read",
+            todo="Set suspend: false to go on",
+        )
     commit = await repository.tip()
-    if settings.on_force_push == "refuse":
+    if settings.on_force_push is ForcePush.REFUSE:
         lineage = Lineage(settings, repository)
         if lost := await lineage.lost(commit):
             raise Invalid(told(commit, lost), where=f"source {settings.name}", untouched=UNTOUCHED, todo=TODO)

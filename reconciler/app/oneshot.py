@@ -22,7 +22,7 @@ from reconciler.core.plan import Plan
 from reconciler.core.plan.manifests import without_selector
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render
-from reconciler.errors import Blocked, Conflict, ReconcilerError
+from reconciler.errors import Conflict, ReconcilerError
 from reconciler.ports import Clock, Cluster, Repository, Telemetry
 
 T = TypeVar("T")
@@ -195,7 +195,7 @@ class Workbench:
         began = self.clock.now()
         if app.source not in self._tips:
             source = next(each for each in self.settings.sources if each.name == app.source)
-            self._tips[app.source] = asyncio.create_task(_tip_of(source, lambda: self._repository(app)))
+            self._tips[app.source] = asyncio.create_task(tip_allowed(source, self._repository(app)))
         return Tip(await self._tips[app.source], began, began)
 
     def _repository(self, app: App) -> Repository:
@@ -212,17 +212,6 @@ class Workbench:
             task.cancel()
             broken.result()
         return await task
-
-
-async def _tip_of(source: SourceSettings, repository: Callable[[], Repository]) -> str:
-    if source.suspend:
-        raise Blocked(
-            "the source is suspended: its repository is not asked",
-            where=f"source {source.name}",
-            untouched="Nothing was changed. A daemon that runs goes on with the last commit that it read",
-            todo="Set suspend: false to go on",
-        )
-    return await tip_allowed(source, repository())
 
 
 def _at_rest(loop: AppLoop) -> bool:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cmp_to_key
+from typing import Any
 
-from semantic_version import NpmSpec, Version
+import nodesemver
 
 from reconciler.core.address import branch_fault
 
@@ -16,7 +18,7 @@ _RANGE_LIMIT = 200
 _VERSION_LIMIT = 256
 """Characters of a tag that can be a version, as in node-semver: whoever can push should not make us parse more."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_OPERATOR = re.compile(r"([<>=~^]+)\s+")
+_VERSION = re.compile(r"v?[0-9]")
 
 
 class RefKind(StrEnum):
@@ -69,11 +71,7 @@ def commit_fault(commit: str) -> str:
 
 def range_fault(text: str) -> str:
     """What is wrong with a range of versions, as the end of a sentence; '' if nothing is."""
-    try:
-        _range(text)
-    except ValueError:
-        return "is no range of versions, like `1.x`, `~1.2` or `>=1.2.0 <2.0.0`"
-    return ""
+    return "" if _range(text) else "is no range of versions, like `1.x`, `~1.2` or `>=1.2.0 <2.0.0`"
 
 
 def highest(text: str, tags: Iterable[str]) -> str | None:
@@ -84,21 +82,21 @@ def highest(text: str, tags: Iterable[str]) -> str | None:
     in build metadata, or in the `v`) the last in alphabetical order wins, so that everybody chooses the same.
     """
     wanted = _range(text)
-    found = [(version, tag) for tag in tags if (version := _version(tag)) and wanted.match(version)]
-    return max(found, key=lambda each: (each[0].precedence_key, each[1]))[1] if found else None
+    found = [tag for tag in tags if _is_version(tag) and wanted is not None and wanted.test(tag)]
+    return max(found, key=lambda tag: (_PRECEDENCE(tag), tag)) if found else None
 
 
-def _range(text: str) -> NpmSpec:
-    """Commas and blanks after an operator are taken as Flux takes them. Raises ValueError."""
+_PRECEDENCE = cmp_to_key(lambda one, other: int(nodesemver.compare(one, other, loose=False)))
+
+
+def _range(text: str) -> Any:
+    """A range, in which commas are taken as Flux takes them; None if it is none."""
     if not text.strip() or len(text) > _RANGE_LIMIT:
-        raise ValueError("empty or too long")
-    return NpmSpec(" ".join(_OPERATOR.sub(r"\1", text.replace(",", " ")).split()))
+        return None
+    text = " ".join(text.replace(",", " ").split())
+    return nodesemver.make_range(text, False) if nodesemver.valid_range(text, False) else None
 
 
-def _version(tag: str) -> Version | None:
-    if len(tag) > _VERSION_LIMIT or not tag.isascii():
-        return None
-    try:
-        return Version(tag.removeprefix("v"))
-    except ValueError:
-        return None
+def _is_version(tag: str) -> bool:
+    plausible = len(tag) <= _VERSION_LIMIT and tag.isascii() and _VERSION.match(tag)
+    return bool(plausible and nodesemver.valid(tag, False))

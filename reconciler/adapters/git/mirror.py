@@ -65,6 +65,7 @@ class Mirror:
         self._fetch_limit = fetch_limit
         self._too_large: dict[str, str] = {}
         self._tips: dict[GitRef, Found] = {}
+        self._chosen: dict[GitRef, tuple[frozenset[str], str | None]] = {}
         self._restored: set[str] = set()
         self._prepared = self._worn = False
 
@@ -176,11 +177,17 @@ class Mirror:
                 raise _missing(place, self._advertised(git, place, deadline, "--heads"))
             return Found(commit, commit)
         tags = self._advertised(git, place, deadline, "--tags", *_patterns(ref))
-        chosen = ref.text if ref.kind is RefKind.TAG else highest(ref.text, (_short(each) for each in tags))
+        chosen = ref.text if ref.kind is RefKind.TAG else self._highest(ref, frozenset(map(_short, tags)))
         if chosen is None or _TAGS + chosen not in tags:
             raise _missing(place, self._advertised(git, place, deadline, "--tags"))
         target = tags[_TAGS + chosen]
         return Found(tags.get(f"{_TAGS}{chosen}{_PEELED}", target), target, chosen)
+
+    def _highest(self, ref: GitRef, tags: frozenset[str]) -> str | None:
+        """Worked out anew only if there are other tags: thousands of them take a while."""
+        if ref not in self._chosen or self._chosen[ref][0] != tags:
+            self._chosen[ref] = tags, highest(ref.text, tags)
+        return self._chosen[ref][1]
 
     def _advertised(self, git: Runner, place: Place, deadline: float, kind: str, *patterns: str) -> dict[str, str]:
         """Full names of refs, and what they point to; of an annotated tag also, with `^{}`, what that points to."""
