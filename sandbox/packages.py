@@ -1,4 +1,4 @@
-"""The Debian packages that real pods need, and whether this machine can have a real sandbox at all."""
+"""The Debian packages that real pods and the tests' servers need, and whether this machine can have a real sandbox."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ _NEEDED = {
     "unshare": "util-linux",
     str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
     str(CNI_PLUGINS / "portmap"): "containernetworking-plugins",
+    # For the tests of Git over SSH and HTTPS (tests/servers.py), which run on the sandbox's machine.
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "openssl": "openssl",
 }
+_SERVICES = {"containerd": "containerd", "sshd": "ssh"}
+"""Programs whose package starts a service, and that service's name."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -75,23 +81,22 @@ def ensure(progress: Progress) -> None:
     progress.say(f"installing Debian packages: {line}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with progress.step("packages"):
-        had_containerd = shutil.which("containerd") is not None
+        new = [service for name, service in _SERVICES.items() if not shutil.which(name, path=program_path())]
         for command in ("apt-get update", line):
             done = subprocess.run(
                 command.split(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
             if done.returncode != 0:
                 raise SandboxError(f"`{command}` failed; run this as root: {line}", log=_tail(done.stdout))
-        if not had_containerd:
-            _stop_debians_containerd()
+        _stop_debians(new)
         if missing():
             raise SandboxError(f"still missing after the install: {', '.join(missing())}")
 
 
-def _stop_debians_containerd() -> None:
-    """The package starts a service where systemd runs. Nobody asked for that one: the sandbox has its own."""
-    if Path("/run/systemd/system").exists():
-        subprocess.run(["systemctl", "disable", "--now", "containerd"], capture_output=True)
+def _stop_debians(services: list[str]) -> None:
+    """Where systemd runs, a package starts its service. Nobody asked for it: sandbox and tests have their own."""
+    if services and Path("/run/systemd/system").exists():
+        subprocess.run(["systemctl", "disable", "--now", *services], capture_output=True)
 
 
 def _tail(text: str) -> str:
