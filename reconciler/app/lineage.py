@@ -29,8 +29,6 @@ class Lineage:
 
     async def lost(self, commit: str) -> str | None:
         """The commit accepted last, if `commit`, the tip, did not come after it. Raises as the repository does."""
-        if self.settings.ref.kind not in _WATCHED:
-            return None
         before = await self._before()
         if before is None or before == commit or await self.repository.follows(commit, before):
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -136,6 +137,31 @@ async def test_a_changed_configuration_leaves_alone_what_it_does_not_touch(bench
     assert await bench.daemon.apply(Settings((), ()))
     assert running.done()
     await bench.daemon.stop()
+
+
+async def test_a_suspended_source_is_not_asked_and_its_apps_go_on_with_what_was_read(bench: Bench) -> None:
+    bench.repositories["git"] = _with(b"v1.0.0")
+    await bench.daemon.apply(SETTINGS)
+    await bench.until(lambda: bench.count("switch_confirmed") == 1)
+    bench.repositories["git"] = _with(b"v1.0.0", b"v2.0.0")
+    await bench.daemon.apply(Settings((replace(SOURCE, suspend=True),), (APP,)))
+    await bench.until(lambda: bench.count("source_suspended") == 1)
+    (service,) = bench.cluster.all("Service")
+    bench.cluster.remove("Service", NAMESPACE, service["metadata"]["name"])
+    await bench.until(lambda: bench.count("switched") == 2)
+    assert {each.fields["version"] for each in bench.told.events if each.name == "switched"} == {"v1.0.0"}
+    bench.repositories["git"] = _with(b"v1.0.0", b"v2.0.0")
+    await bench.daemon.apply(SETTINGS)
+    await bench.until(lambda: bench.told.last("switched").fields["version"] == "v2.0.0")
+    await bench.daemon.stop()
+
+
+def _with(*versions: bytes) -> FakeRepository:
+    """A connection of its own to what is one repository: equal commits have equal ids."""
+    made = FakeRepository()
+    for version in versions:
+        made.commit({"version": version})
+    return made
 
 
 async def test_an_unusable_address_changes_nothing(bench: Bench) -> None:

@@ -38,6 +38,19 @@ async def test_the_address_in_an_event_shows_no_secret(url: str, shown: str) -> 
     assert told.last("source_updated").fields["url"] == shown
 
 
+async def test_what_is_followed_is_told_and_the_tag_that_was_found() -> None:
+    followed = Followed()
+    await followed.source.look()
+    fields = followed.told.last("source_updated").fields
+    assert (fields["ref"], fields["branch"], "tag" in fields) == ("branch main", "main", False)
+    followed.settings = replace(followed.settings, ref=GitRef(RefKind.SEMVER, "1.x"))
+    followed.repository.tag = "v1.2.0"
+    followed.restart()
+    await followed.source.look()
+    fields = followed.told.last("source_updated").fields
+    assert (fields["ref"], fields["tag"], "branch" in fields) == ("tags 1.x", "v1.2.0", False)
+
+
 async def test_a_failure_says_where() -> None:
     told, repository = Recorder(), FakeRepository()
     repository.fail_with(Transient("it does not answer", where="branch main of x"))
