@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SandboxError
@@ -26,11 +27,10 @@ _NEEDED = {
     "unshare": "util-linux",
     str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
     str(CNI_PLUGINS / "portmap"): "containernetworking-plugins",
-    # For the tests of Git over SSH and HTTPS (tests/servers.py), which run on the sandbox's machine.
-    "sshd": "openssh-server",
-    "ssh": "openssh-client",
-    "openssl": "openssl",
 }
+_FOR_TESTS = {"sshd": "openssh-server", "ssh": "openssh-client", "openssl": "openssl"}
+"""What the tests of Git over SSH and HTTPS start (tests/servers.py). Installed as well where that is possible; the
+sandbox itself can do without."""
 _SERVICES = {"containerd": "containerd", "sshd": "ssh"}
 """Programs whose package starts a service, and that service's name."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -42,9 +42,13 @@ def program_path() -> str:
 
 
 def missing() -> list[str]:
-    """The Debian packages that are not there."""
+    """The Debian packages that the sandbox needs and that are not there."""
+    return _absent(_NEEDED)
+
+
+def _absent(programs: Mapping[str, str]) -> list[str]:
     path = program_path()
-    return sorted({package for name, package in _NEEDED.items() if not shutil.which(name, path=path)})
+    return sorted({package for name, package in programs.items() if not shutil.which(name, path=path)})
 
 
 def install_line(packages: list[str]) -> str:
@@ -74,7 +78,7 @@ def obstacle() -> str | None:
 
 def ensure(progress: Progress) -> None:
     """Install what is missing with one apt line, which is shown first."""
-    absent = missing()
+    absent = missing() + (_absent(_FOR_TESTS) if shutil.which("apt-get") else [])
     if not absent:
         return
     line = install_line(absent)
@@ -86,7 +90,7 @@ def ensure(progress: Progress) -> None:
             done = subprocess.run(
                 command.split(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
-            if done.returncode != 0:
+            if done.returncode != 0 and missing():
                 raise SandboxError(f"`{command}` failed; run this as root: {line}", log=_tail(done.stdout))
         _stop_debians(new)
         if missing():
@@ -95,8 +99,8 @@ def ensure(progress: Progress) -> None:
 
 def _stop_debians(services: list[str]) -> None:
     """Where systemd runs, a package starts its service. Nobody asked for it: sandbox and tests have their own."""
-    if services and Path("/run/systemd/system").exists():
-        subprocess.run(["systemctl", "disable", "--now", *services], capture_output=True)
+    for service in services if Path("/run/systemd/system").exists() else []:
+        subprocess.run(["systemctl", "disable", "--now", service], capture_output=True)
 
 
 def _tail(text: str) -> str:
