@@ -110,6 +110,14 @@ async def test_a_missing_tag_is_told_with_those_that_are_there(
         await repository.tip()
 
 
+async def test_a_long_range_and_a_long_name(opened: Open, origin: GitOrigin) -> None:
+    commit = origin.commit({"version": b"v1"})
+    origin.tag("v1.0.0")
+    origin.tag(("ü/" * 60).rstrip("/"))  # not one folder's name is too long, but all of it would be
+    assert await opened("semver", " || ".join([">=1.0.0 <2.0.0"] * 10)).tip() == commit
+    assert await opened("tag", ("ü/" * 60).rstrip("/")).tip() == commit
+
+
 async def test_a_tag_of_something_else_than_a_commit_is_refused(opened: Open, origin: GitOrigin) -> None:
     origin.commit({"version": b"v1"})
     origin.tag("v1", git("rev-parse", "main^{tree}", cwd=origin.path))

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
@@ -272,9 +273,10 @@ class Mirror:
 
 
 def _name_of(ref: GitRef) -> str:
-    """Where a ref's tip is kept in the mirror."""
+    """Where a ref's tip is kept in the mirror: in a file, whose name has an end at 255 bytes."""
     folder = "heads" if ref.kind is RefKind.BRANCH else f"{ref.kind}s"
-    return f"refs/reconciler/{folder}/{quote(ref.text, safe='')}"
+    name = quote(ref.text, safe="")
+    return f"refs/reconciler/{folder}/{name if len(name) < 200 else sha256(name.encode()).hexdigest()}"
 
 
 def _patterns(ref: GitRef) -> tuple[str, ...]:
