@@ -55,6 +55,9 @@ _CONFIG = """\
     writeCommitGraph = false
     # Always keep the pack: it appears whole or not at all, where loose objects appear one by one.
     unpackLimit = 1
+[uploadpack]
+    # For the upload-pack that git starts for a local repository: history can then be read without its files.
+    allowFilter = true
 [submodule]
     recurse = false
 [gc]
