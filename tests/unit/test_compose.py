@@ -23,8 +23,9 @@ from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import load_settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.compose import Options, _Running
-from reconciler.errors import Invalid, Transient
+from reconciler.compose import Options, _Running, workbench
+from reconciler.core.gitref import branch
+from reconciler.errors import Blocked, Invalid, Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.git import GitOrigin
 
@@ -53,18 +54,18 @@ class Bench:
             FakeCluster(),
             self.running.log,
             clock,
-            lambda source: GitRepository(self.url(source), source.branch, mirrors),
+            lambda source: GitRepository(self.url(source), source.ref, mirrors),
         )
 
     def url(self, source: SourceSettings) -> str:
         """`ELSEWHERE` is here, but nobody who looks at the configuration can know."""
         return str(self.origin.path) if source.url == ELSEWHERE else source.url
 
-    def configure(self, interval: str, url: str = "", **more: Any) -> None:
+    def configure(self, interval: str, url: str = "", webhook: dict[str, Any] | None = None, **settings: Any) -> None:
         self.config.parent.mkdir(exist_ok=True)
-        source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval}
+        source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval, **settings}
         draft = self.config.with_suffix(".new")
-        draft.write_text(json.dumps({"sources": [source], "apps": [], **more}))
+        draft.write_text(json.dumps({"sources": [source], "apps": [], **({"webhook": webhook} if webhook else {})}))
         draft.replace(self.config)
 
     def start(self) -> asyncio.Task[None]:
@@ -138,7 +139,7 @@ async def test_a_repository_that_was_deleted_and_made_anew_is_watched_again(benc
 async def test_a_start_that_fails_leaves_nothing_running_and_does_not_say_that_it_started(bench: Bench) -> None:
     settings = load_settings(bench.config)
     (source,) = settings.sources
-    hopeless = type(settings)((type(source)("shop", "ext::x", "main", 60.0, 5.0),), ())
+    hopeless = type(settings)((type(source)("shop", "ext::x", branch("main"), 60.0, 5.0),), ())
     with pytest.raises(Invalid):
         await bench.running.run(hopeless)
     assert not bench.events("started")
@@ -208,3 +209,27 @@ async def test_a_start_on_a_port_that_is_taken_fails(bench: Bench) -> None:
         with pytest.raises(Transient, match="in use"):
             await bench.running.run(load_settings(bench.config))
     assert not bench.events("started")
+
+
+async def test_a_command_without_a_cluster_says_that_it_cannot_read_a_secret(bench: Bench, tmp_path: Path) -> None:
+    source = {"name": "shop", "url": "https://127.0.0.1:1/x", "secretRef": {"name": "git"}}
+    app = {"name": "web", "source": "shop", "values": {"image": "x"}}
+    bench.config.write_text(json.dumps({"sources": [source], "apps": [app]}))
+    async with workbench(Options(bench.config, tmp_path), with_cluster=False) as made:
+        (sight,) = await made.render([])
+    assert isinstance(sight.error, Blocked)
+    assert sight.error.where == "Secret default/git"
+    assert "does not talk to" in sight.error.what
+
+
+async def test_a_local_tag_is_noticed_at_once(bench: Bench) -> None:
+    bench.configure("1h", ref={"semver": "1.x"})
+    bench.origin.tag("v1.0.0")
+    task = bench.start()
+    await bench.until(lambda: bench.events("source_updated"))
+    commit = bench.origin.commit({"version": b"v2"}, unrelated=False)
+    bench.origin.tag("v1.1.0", annotated=True)
+    await bench.until(
+        lambda: [e for e in bench.events("source_updated") if (e["tag"], e["commit"]) == ("v1.1.0", commit)]
+    )
+    await _ended(bench, task)

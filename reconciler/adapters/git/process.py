@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ _CONFIG = """\
     writeCommitGraph = false
     # Always keep the pack: it appears whole or not at all, where loose objects appear one by one.
     unpackLimit = 1
+[uploadpack]
+    # For the upload-pack that git starts for a local repository: history can then be read without its files.
+    allowFilter = true
 [submodule]
     recurse = false
 [gc]
@@ -70,7 +73,7 @@ _CONFIG = """\
 
 
 class GitFailed(Exception):
-    """Git ended with an error. The text is the telling part of its stderr, secrets still in it."""
+    """Git ended with an error. The text is the telling part of its stderr; secrets of the address are still in it."""
 
 
 class GitTimedOut(Exception):
@@ -112,8 +115,8 @@ def config_text(own: Sequence[Path]) -> str:
 def environment(config: Path, ssh_command: str) -> dict[str, str]:
     """The whole environment for git. Of the daemon's own only `_KEPT` is handed on.
 
-    A variable such as GIT_DIR, GIT_CONFIG_COUNT or GIT_PROXY_COMMAND therefore cannot leak in. Credentials come
-    from the URL, `~/.netrc`, `~/.ssh` or an ssh agent; nobody is ever prompted.
+    A variable such as GIT_DIR, GIT_CONFIG_COUNT or GIT_PROXY_COMMAND therefore cannot leak in. Without credentials
+    of the source (`access`), they come from `~/.netrc`, `~/.ssh` or an ssh agent; nobody is ever prompted.
     """
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
         "LC_ALL": "C",
@@ -123,7 +126,7 @@ def environment(config: Path, ssh_command: str) -> dict[str, str]:
         "GIT_CEILING_DIRECTORIES": str(config.parent.parent),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
-        "GIT_SSH_COMMAND": f"{ssh_command} -oBatchMode=yes",
+        "GIT_SSH_COMMAND": ssh_command,
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_OPTIONAL_LOCKS": "0",
@@ -135,9 +138,20 @@ class Runner:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = dict(env)
+        self._mask: Callable[[str], str] = _as_it_is
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
+
+    @contextlib.contextmanager
+    def using(self, env: Mapping[str, str], mask: Callable[[str], str]) -> Iterator[None]:
+        """Runs every git with that environment for as long as the `with` lasts, and puts what it complains of through
+        `mask`. For the network thread."""
+        former, self._env, self._mask = self._env, dict(env), mask
+        try:
+            yield
+        finally:
+            self._env, self._mask = former, _as_it_is
 
     def run(self, *arguments: str, cwd: Path, deadline: float, growth: Growth | None = None) -> bytes:
         """The stdout of `git arguments…`, run in the folder `cwd`. Blocks until `deadline` (time.monotonic) at most.
@@ -159,7 +173,7 @@ class Runner:
             with self._lock:
                 self._running.discard(process)
         if process.returncode:
-            raise GitFailed(telling(output.stderr) or f"git ended with status {process.returncode}")
+            raise GitFailed(telling(output.stderr, self._mask) or f"git ended with status {process.returncode}")
         return bytes(output.stdout)
 
     def kill(self) -> None:
@@ -280,9 +294,14 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
             os.killpg(process.pid, number)
 
 
-def telling(stderr: bytes | bytearray) -> str:
-    """What git said last, without its general advice: one line, 300 characters at most."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def telling(stderr: bytes | bytearray, mask: Callable[[str], str] = _as_it_is) -> str:
+    """What git said last, without its general advice: one line, 300 characters at most. Masked before it is cut off, as
+    half a secret would not be known for one."""
+    lines = [line.strip() for line in mask(stderr.decode(errors="replace")).splitlines()]
     lines = [line for line in lines if line and not line.startswith(_HINTS)]
     # "Could not read from remote repository" alone says nothing; the line before it is ssh's reason.
     vague = len(lines) > 1 and "Could not read from remote" in lines[-1]
