@@ -14,13 +14,13 @@ from reconciler import __version__
 from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
-from reconciler.adapters.git import GitRepository, Mirrors, local_git_dir
+from reconciler.adapters.git import AllowedSigners, GitRepository, Keyring, Mirrors, Policy, local_git_dir
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_source import SourceSettings, VerifySettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.errors import Invalid, ReconcilerError, Transient
@@ -214,7 +214,13 @@ def _spawn(name: str, work: Work, log: EventLog, clock: SystemClock) -> asyncio.
 
 
 def _repository(source: SourceSettings, mirrors: Mirrors) -> GitRepository:
-    return GitRepository(source.url, source.branch, mirrors, timeout=source.timeout)
+    policy = _policy(source.verify) if source.verify else None
+    return GitRepository(source.url, source.branch, mirrors, timeout=source.timeout, policy=policy)
+
+
+def _policy(verify: VerifySettings) -> Policy:
+    signers, keyring = verify.allowed_signers, verify.keyring
+    return Policy(AllowedSigners(Path(signers)) if signers else Keyring(Path(keyring)), every=verify.every)
 
 
 def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:

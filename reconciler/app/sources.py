@@ -11,7 +11,7 @@ from reconciler.app.cycle import Tip
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.address import masked
 from reconciler.core.event import event
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Unverified
 from reconciler.ports import Clock, Repository, Telemetry
 
 
@@ -58,9 +58,17 @@ class Source:
         began = self.clock.now()
         try:
             commit = await self.repository.tip()
+        except Unverified as error:
+            if error.in_force:
+                self._follow(error.in_force, began)
+            return self._failed(error, began)
         except ReconcilerError as error:
             return self._failed(error, began)
         self._recovered(commit, began)
+        self._follow(commit, began)
+        return self.clock.jitter(self.settings.interval)
+
+    def _follow(self, commit: str, began: float) -> None:
         before, asked = self.tip, self._asked
         moved = before is None or before.commit != commit
         self.tip = Tip(commit, began if before is None or moved else before.noticed_at, began)
@@ -70,12 +78,12 @@ class Source:
         if moved or asked:
             self._asked = False
             self.on_update(self.settings.name)
-        return self.clock.jitter(self.settings.interval)
 
     def _failed(self, error: ReconcilerError, began: float) -> float:
         delay = self.clock.jitter(self._back_off.failed(error))
         if self.error is None or self.error.args != error.args:
             detail = {"reason": error.located, "untouched": error.untouched, "todo": error.todo}
+            detail["commit"] = error.commit if isinstance(error, Unverified) else ""
             self._emit("source_failed", retry_in=round(delay, 3), **{k: v for k, v in detail.items() if v})
         self.error = error
         self._failing_since = self._failing_since or began

@@ -77,8 +77,8 @@ EVENTS: Mapping[str, Spec] = {
         ("source", "url", "branch", "commit", "from_commit", "duration"),
     ),
     "source_failed": Spec(
-        "The repository cannot be read; every app goes on with the last commit read.",
-        ("source", "url", "branch", "retry_in", *_WHY),
+        "The repository cannot be read, or `commit` must not be acted upon; every app goes on with the last good one.",
+        ("source", "url", "branch", "commit", "retry_in", *_WHY),
         Level.ERROR,
     ),
     "source_recovered": Spec(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.app.settings import load_settings, parse_settings, schema
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_source import SourceSettings, VerifySettings
 from reconciler.core.duration import parse_duration
 from reconciler.core.model import App, Strategy
 from reconciler.errors import Invalid
@@ -64,6 +64,34 @@ sources:
     assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", "release/1.x", 90.0, 2.0),)
     strategy = Strategy("front", scale_down_delay=0.0, abort_scale_down_delay=0.0, progress_deadline=3600.0)
     assert settings.apps == (App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}),)
+
+
+@pytest.mark.parametrize(
+    ("text", "verify"),
+    [
+        ("{allowedSigners: keys/signers}", VerifySettings(every=False, allowed_signers="keys/signers")),
+        ("{mode: all, keyring: /etc/keys}", VerifySettings(every=True, keyring="/etc/keys")),
+        ("{mode: HEAD, keyring: /etc/keys, allowedSigners: null}", VerifySettings(every=False, keyring="/etc/keys")),
+    ],
+)
+def test_signatures_can_be_asked_for(text: str, verify: VerifySettings) -> None:
+    settings = parse_settings(changed("shop\napps", f"shop\n  verify: {text}\napps"), "c.yaml")
+    assert settings.sources[0].verify == verify
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "wrong"),
+    [
+        ("{mode: all}", "verify", "give either `allowedSigners` or `keyring`"),
+        ("{keyring: a, allowedSigners: b}", "verify", "give either `allowedSigners` or `keyring`"),
+        ("{mode: head, keyring: a}", "verify.mode", "input should be 'HEAD' or 'all'"),
+        ('{keyring: ""}', "verify.keyring", "must be the path of a file"),
+        ("{keyrings: a}", "verify.keyrings", "unknown key (did you mean `keyring`?)"),
+    ],
+)
+def test_what_verify_may_not_say(text: str, field: str, wrong: str) -> None:
+    told = refusal(changed("shop\napps", f"shop\n  verify: {text}\napps"))
+    assert f"c.yaml:4: sources[0].{field}: {wrong}" in told
 
 
 def test_a_key_without_a_value_is_not_there() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
-from reconciler.errors import Transient
+from reconciler.errors import Transient, Unverified
 from tests.fakes.git import FakeRepository
 from tests.fakes.world import FakeClock, Recorder
 
@@ -36,3 +36,38 @@ async def test_a_failure_says_where() -> None:
     repository.fail_with(Transient("it does not answer", where="branch main of x"))
     await _source("x", repository, told).look()
     assert told.last("source_failed").fields["reason"] == "branch main of x: it does not answer"
+
+
+def _refused(commit: str, in_force: str) -> Unverified:
+    return Unverified("it is not signed", where="branch main of x", commit=commit, in_force=in_force)
+
+
+async def test_a_refused_commit_is_told_and_the_last_good_one_followed() -> None:
+    """Also after a start: what an earlier daemon accepted is followed at once."""
+    told, repository = Recorder(), FakeRepository()
+    source = _source("x", repository, told)
+    repository.fail_with(_refused("b" * 40, "a" * 40))
+    await source.look()
+    assert source.tip is not None
+    assert source.tip.commit == "a" * 40
+    failed = told.last("source_failed").fields
+    assert (failed["commit"], failed["reason"]) == ("b" * 40, "branch main of x: it is not signed")
+    checked = source.tip.checked_at
+    await source.look()
+    assert told.names().count("source_failed") == 1
+    assert source.tip.commit == "a" * 40
+    assert source.tip.checked_at > checked, "Git was looked at"
+    repository.heal()
+    good = repository.commit({"version": b"v2"})
+    await source.look()
+    assert source.tip.commit == good
+    assert told.last("source_recovered").fields["commit"] == good
+
+
+async def test_with_no_good_commit_nothing_is_followed() -> None:
+    told, repository = Recorder(), FakeRepository()
+    source = _source("x", repository, told)
+    repository.fail_with(_refused("b" * 40, ""))
+    await source.look()
+    assert source.tip is None
+    assert told.last("source_failed").fields["commit"] == "b" * 40

@@ -20,6 +20,7 @@ from reconciler.adapters.git.address import Place, address_of, check_branch, mir
 from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
 from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
+from reconciler.adapters.git.verify import Policy, Verifier
 from reconciler.errors import Transient
 
 T = TypeVar("T")
@@ -131,13 +132,21 @@ class GitRepository:
         mirrors: where the copies live; give the same object to every repository.
         timeout: seconds that one call may spend on Git; at its end the processes are killed.
         limits: the most that is read.
+        policy: whose signature a commit needs before it is returned; None: nobody's.
 
     Raises:
         Invalid: for an address or a branch name that git must not be given.
     """
 
     def __init__(
-        self, url: str, branch: str, mirrors: Mirrors, *, timeout: float = 60.0, limits: Limits | None = None
+        self,
+        url: str,
+        branch: str,
+        mirrors: Mirrors,
+        *,
+        timeout: float = 60.0,
+        limits: Limits | None = None,
+        policy: Policy | None = None,
     ) -> None:
         address_of(url)
         self._place = Place(url, check_branch(branch, url))
@@ -146,6 +155,7 @@ class GitRepository:
         self._mirrors = mirrors
         self._shared = mirrors._take(url)
         self._git = Runner(self._shared.env)
+        self._verifier = Verifier(policy, self._shared.mirror, self._git, branch) if policy else None
         self._closed = False
 
     async def tip(self) -> str:
@@ -154,6 +164,7 @@ class GitRepository:
         Raises:
             Transient: the repository cannot be reached, refuses us, or takes too long.
             Invalid: there is no such branch; the error names some that there are. Or it sends too much.
+            Unverified: the policy refuses that commit; the error has the one that stays in force.
         """
         return await self._fetching(self._place, self._tip)
 
@@ -188,6 +199,8 @@ class GitRepository:
             # After the answer, as it may take longer than a release should wait. Not when the thread is ending.
             with contextlib.suppress(RuntimeError):
                 self._shared.network.submit(lambda: mirror.maintain(self._git, time.monotonic() + self._timeout))
+        if self._verifier:
+            self._verifier.accept(self._place, commit, deadline)
         return commit
 
     async def _fetching(self, place: Place, job: Callable[[float], T]) -> T:
