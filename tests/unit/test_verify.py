@@ -406,13 +406,22 @@ async def test_a_commit_tampered_with_is_refused_by_gpg(
     assert "the signature is bad" in (await bench.refused()).what
 
 
+def _trusts(gpg: GpgHome, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the daemon's user has all of those keys in his own ring."""
+    home = bench.folder / "home"
+    home.mkdir()
+    (home / ".gnupg").symlink_to(gpg.folder)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GNUPGHOME", str(gpg.folder))
+
+
 async def test_keys_of_the_other_kind_do_not_count_whoever_trusts_them(
     bench: Bench, ring: Path, gpg: GpgHome, openpgp: dict[str, Signature], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """git goes by the signature and not by gpg.format; the daemon's user may well trust that key."""
     bench.origin.push(bench.good.signature)
     assert "it is signed by SSH, but this source trusts OpenPGP keys only" in (await bench.refused()).what
-    monkeypatch.setenv("GNUPGHOME", str(gpg.folder))
+    _trusts(gpg, bench, monkeypatch)
     bench.start(Policy(AllowedSigners(bench.signers)))
     bench.origin.push(openpgp["good"])
     assert "it is signed by OpenPGP, but this source trusts SSH keys only" in (await bench.refused()).what
@@ -421,7 +430,7 @@ async def test_keys_of_the_other_kind_do_not_count_whoever_trusts_them(
 async def test_the_users_own_ring_does_not_count(
     bench: Bench, gpg: GpgHome, openpgp: dict[str, Signature], ring: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GNUPGHOME", str(gpg.folder))
+    _trusts(gpg, bench, monkeypatch)
     bench.start()
     bench.origin.push(openpgp["unknown"])
     assert "unknown key" in (await bench.refused()).what
