@@ -127,9 +127,9 @@ class SignedOrigin:
         """Moves main, by force."""
         git("update-ref", "refs/heads/main", commit, cwd=self.path)
 
-    def tamper(self, commit: str) -> str:
-        """The same commit with another message, under the same signature; main points to it."""
-        content = git("cat-file", "commit", commit, cwd=self.path) + " which nobody signed\n"
+    def tamper(self, commit: str, more: str = " which nobody signed") -> str:
+        """The same commit with a longer message, under the same signature; main points to it."""
+        content = git("cat-file", "commit", commit, cwd=self.path) + more + "\n"
         forged = git("hash-object", "-w", "-t", "commit", "--stdin", cwd=self.path, stdin=content.encode())
         self.point(forged)
         return forged

@@ -112,6 +112,12 @@ async def test_a_tampered_commit_is_refused(bench: Bench) -> None:
     assert "the signature is bad: the commit is not what was signed" in (await bench.refused()).what
 
 
+async def test_a_commit_too_large_to_be_looked_at_is_refused(bench: Bench) -> None:
+    commit = bench.origin.make(None)
+    bench.origin.tamper(commit, "x" * (17 << 20))
+    assert "it is too large to be looked at" in (await bench.refused()).what
+
+
 async def test_validity_dates_hold_for_the_commits_own_date(bench: Bench) -> None:
     validity = 'valid-after="20190101",valid-before="20200101"'
     bench.signers.write_text(f"# who may\n{bench.good.line(validity)}")
@@ -308,6 +314,20 @@ async def test_parents_of_a_merge_count_but_not_what_was_there_before(bench: Ben
     assert f"its ancestor {bad[:10]}: it is not signed" in (await bench.refused()).what
 
 
+async def test_history_that_was_cut_again_is_fetched_again(bench: Bench) -> None:
+    """A lost commit is brought back without its history. What it has in common with the tip must still be known."""
+    bench.start(every(bench))
+    old = bench.origin.push(None)
+    first = bench.origin.push(bench.good.signature)
+    await bench.repository.tip()
+    side = bench.origin.make(bench.other.signature, old)
+    merged = bench.origin.push(bench.good.signature, first, side)
+    assert bench.other.fingerprint in (await bench.refused()).what
+    git("fetch", "--quiet", "--depth=1", str(bench.origin.path), first, cwd=bench.mirror / "mirror.git")
+    bench.signers.write_text(bench.good.line() + bench.other.line())
+    assert await bench.repository.tip() == merged
+
+
 async def test_as_much_history_is_fetched_as_it_takes(bench: Bench) -> None:
     bench.start(every(bench))
     bench.origin.push(None)
@@ -333,6 +353,21 @@ async def test_more_commits_than_the_bound_are_refused(bench: Bench) -> None:
     for _ in range(4):
         bench.origin.push(bench.good.signature)
     assert f"there are more than 3 commits since {tip[:10]}" in (await bench.refused()).what
+
+
+async def test_a_repository_that_hides_history_is_refused(bench: Bench) -> None:
+    """By a cut of its own (`shallow`) above the unsigned commit, as a clone without history or a hostile host has."""
+    bench.start(every(bench))
+    first = bench.origin.push(bench.good.signature)
+    await bench.repository.tip()
+    bench.origin.push(None)
+    above = bench.origin.push(bench.good.signature)
+    bench.origin.push(bench.good.signature)
+    (bench.origin.path / "shallow").write_text(above + "\n")
+    error = await bench.refused()
+    assert f"the repository does not give out all commits since {first[:10]}" in error.what
+    (bench.origin.path / "shallow").unlink()
+    assert "it is not signed" in (await bench.refused()).what
 
 
 async def test_a_rewritten_branch_is_held_to_it_from_where_it_forked(bench: Bench) -> None:

@@ -78,6 +78,8 @@ class Verifier:
     def accept(self, place: Place, commit: str, deadline: float) -> None:
         """Returns if `commit`, which the mirror holds, may be acted upon; it is in force from then on.
 
+        It is checked again when the keys change, and told if it no longer holds; in force it stays.
+
         Raises:
             Unverified: it may not, or the keys are unusable. The error has the commit that stays in force.
             GitFailed, GitTimedOut, OSError: it could not be found out.
@@ -85,10 +87,13 @@ class Verifier:
         before = self._in_force()
         try:
             self._judge(place, commit, before, deadline)
+            if commit != before:
+                self._remember(commit, deadline)
         except Refused as error:
             raise _unverified(place, commit, before, error) from None
-        if commit != before:
-            self._remember(commit, deadline)
+        except GitFailed:
+            self._mirror.distrust()  # the network or the mirror: git does not tell, so it is built anew
+            raise
         self._passed = commit
         self._good.clear()
 
@@ -126,7 +131,10 @@ class Verifier:
             self._run(*desk.options, "verify-commit", "--raw", commit, deadline=deadline, env=desk.env)
         except GitFailed as failure:
             # If git itself is at fault (cannot start, was killed, the mirror is damaged), this fails, too.
-            content = self._read("cat-file", "commit", commit, deadline=deadline)
+            try:
+                content = self._run("cat-file", "commit", commit, deadline=deadline)
+            except GitTooLarge:
+                raise Refused("it is too large to be looked at", commit=commit, todo="Rewrite it") from None
             told = refusal(kind_of(content), failure.stderr.decode(errors="replace"), self._policy.keys)
             raise Refused(told.what, commit=commit, todo=told.todo) from None
 
@@ -146,19 +154,17 @@ class Verifier:
             # Below a cut parents are missing: those to be checked, or those that `before` has in common with `tip`.
             if len(found) > self._policy.most or not self._cuts() & {*found, *ends}:
                 break
-        if len(found) > self._policy.most or self._cuts() & set(found):
-            raise self._too_many(before)
+        since, todo = f"{before[:10]}, which was accepted last", "Accept it by its tip once: see docs/git-verify.md"
+        if len(found) > self._policy.most:
+            raise Refused(f"there are more than {self._policy.most} commits since {since}", todo=todo)
+        if self._cuts() & set(found):
+            raise Refused(f"the repository does not give out all commits since {since}", todo=todo)
         return found
-
-    def _too_many(self, before: str) -> Refused:
-        what = f"there are more than {self._policy.most} commits since {before[:10]}, which was accepted last"
-        todo = "Set mode: HEAD until this one is accepted, then mode: all again (docs/git-verify.md)"
-        return Refused(what, todo=todo)
 
     def _listed(self, tip: str, ends: Sequence[str], deadline: float) -> list[str]:
         most = f"--max-count={self._policy.most + 1}"
         without = [f"^{each}" for each in ends]
-        return self._read("rev-list", "--reverse", most, tip, *without, deadline=deadline).decode().split()
+        return self._run("rev-list", "--reverse", most, tip, *without, deadline=deadline).decode().split()
 
     def _cuts(self) -> set[str]:
         """The commits whose parents were not fetched (gitrepository-layout(5), `shallow`)."""
@@ -195,17 +201,9 @@ class Verifier:
         if not shutil.which(program):
             raise Refused(f"{program} is not installed, so no signature can be checked", todo=f"Install {package}")
         with tempfile.TemporaryDirectory(prefix="verify-", dir=self._folder) as name:
-            folder = Path(name)
-            # git goes by the signature's own kind, not by gpg.format: the other kinds get a program that is not there.
-            none, signers = str(folder / "none"), folder / "allowed_signers"
-            programs = {"gpg": none, "gpg.openpgp": none, "gpg.x509": none, "gpg.ssh": none}
-            programs |= {"gpg.ssh": program} if ssh else {"gpg": program, "gpg.openpgp": program}
-            settings = [f"{key}.program={value}" for key, value in programs.items()]
-            settings += [f"gpg.ssh.allowedSignersFile={signers}", "gpg.minTrustLevel=fully"]
-            env = {"GNUPGHOME": name, "HOME": name, "TMPDIR": name}
-            desk = _Desk(folder, [part for each in settings for part in ("-c", each)], env)
+            desk = _desk(Path(name), ssh=ssh)
             if ssh:
-                signers.write_bytes(next(iter(self._keys.values())))
+                desk.signers.write_bytes(next(iter(self._keys.values())))
             else:
                 self._import(desk, deadline)
             yield desk
@@ -223,14 +221,6 @@ class Verifier:
                 todo = "Give `gpg --armor --export KEY`"
                 raise Refused("gpg finds no usable public key there", where=name, todo=todo) from None
 
-    def _read(self, *arguments: str, deadline: float) -> bytes:
-        """The stdout of a git command that fails only if the mirror is damaged; that is built anew then."""
-        try:
-            return self._run(*arguments, deadline=deadline)
-        except GitFailed:
-            self._mirror.distrust()
-            raise
-
     def _run(self, *arguments: str, deadline: float, env: Mapping[str, str] | None = None) -> bytes:
         command = (f"--git-dir={self._mirror.path}", *arguments)
         return self._git.run(*command, cwd=self._folder, deadline=deadline, env=env)
@@ -243,7 +233,7 @@ class Verifier:
         return text if re.fullmatch("[0-9a-f]{40}", text) else ""
 
     def _remember(self, commit: str, deadline: float) -> None:
-        self._read("update-ref", f"refs/reconciler/accepted/{self._name}", commit, deadline=deadline)
+        self._run("update-ref", f"refs/reconciler/accepted/{self._name}", commit, deadline=deadline)
         draft = self._record.with_name(f"{self._record.name}.{os.getpid()}")
         draft.write_text(commit + "\n")
         draft.replace(self._record)
@@ -254,8 +244,21 @@ class _Desk:
     """A private folder, and how git comes to use it and no other keys."""
 
     folder: Path
+    signers: Path
     options: Sequence[str]
     env: Mapping[str, str]
+
+
+def _desk(folder: Path, *, ssh: bool) -> _Desk:
+    # git goes by the signature's own kind, not by gpg.format: the other kinds get a program that is not there.
+    none, signers = str(folder / "none"), folder / "allowed_signers"
+    programs = {"gpg": none, "gpg.openpgp": none, "gpg.x509": none, "gpg.ssh": none}
+    programs |= {"gpg.ssh": "ssh-keygen"} if ssh else {"gpg": "gpg", "gpg.openpgp": "gpg"}
+    settings = [f"{key}.program={program}" for key, program in programs.items()]
+    settings += [f"gpg.ssh.allowedSignersFile={signers}", "gpg.minTrustLevel=fully"]
+    home = str(folder)
+    env = {"GNUPGHOME": home, "HOME": home, "TMPDIR": home}
+    return _Desk(folder, signers, [part for each in settings for part in ("-c", each)], env)
 
 
 def _unverified(place: Place, commit: str, before: str, refused: Refused) -> Unverified:
