@@ -59,8 +59,10 @@ class Source:
         try:
             commit = await self.repository.tip()
         except Unverified as error:
-            if error.in_force:
-                self._follow(error.in_force, began)
+            # The repository was looked at, and what is in force still is. After a start it is what was accepted before.
+            in_force = self.tip.commit if self.tip else error.in_force
+            if in_force:
+                self._follow(in_force, began)
             return self._failed(error, began)
         except ReconcilerError as error:
             return self._failed(error, began)

@@ -57,6 +57,9 @@ async def test_a_refused_commit_is_told_and_the_last_good_one_followed() -> None
     assert told.names().count("source_failed") == 1
     assert source.tip.commit == "a" * 40
     assert source.tip.checked_at > checked, "Git was looked at"
+    repository.fail_with(_refused("b" * 40, "c" * 40))
+    await source.look()
+    assert source.tip.commit == "a" * 40, "what another process accepted meanwhile is no reason to move"
     repository.heal()
     good = repository.commit({"version": b"v2"})
     await source.look()

@@ -253,7 +253,7 @@ async def test_what_other_keys_accepted_is_not_in_force(bench: Bench) -> None:
 async def test_a_damaged_record_counts_as_none(bench: Bench) -> None:
     bench.origin.push(bench.good.signature)
     await bench.repository.tip()
-    [record] = bench.mirror.glob("accepted-*")
+    [record] = bench.mirror.glob("verified-*")
     record.write_text("--output=x\n")
     bench.origin.push(None)
     bench.start()

@@ -7,9 +7,9 @@ copy on disk, `objects` reads from it, `verify` checks signatures, `repository` 
 from __future__ import annotations
 
 from reconciler.adapters.git.address import local_git_dir
-from reconciler.adapters.git.keys import AllowedSigners, Keyring
 from reconciler.adapters.git.objects import Limits
 from reconciler.adapters.git.repository import GitRepository, Mirrors
+from reconciler.adapters.git.signers import AllowedSigners, Keyring
 from reconciler.adapters.git.verify import Policy
 
 __all__ = ["AllowedSigners", "GitRepository", "Keyring", "Limits", "Mirrors", "Policy", "local_git_dir"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-from reconciler.adapters.git.keys import AllowedSigners, Keys, Refused
+from reconciler.adapters.git.signers import AllowedSigners, Keys, Refused
 
 
 class Kind(StrEnum):

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.git.address import Place
-from reconciler.adapters.git.keys import AllowedSigners, Keys, Refused
 from reconciler.adapters.git.mirror import Mirror
 from reconciler.adapters.git.process import GitFailed, GitTooLarge, Runner
+from reconciler.adapters.git.signers import AllowedSigners, Keys, Refused
 from reconciler.adapters.git.verdict import kind_of, refusal
 from reconciler.errors import Unverified
 
@@ -70,7 +70,7 @@ class Verifier:
         # Not the mode: to accept one tip by its own signature alone, people change it for a while.
         identity = f"{branch}\0{type(policy.keys).__name__}\0{policy.keys.path}"
         self._name = hashlib.sha256(identity.encode()).hexdigest()[:12]
-        self._record = self._folder / f"accepted-{self._name}"
+        self._record = self._folder / f"verified-{self._name}"
         self._keys: Mapping[str, bytes] = {}
         self._passed = ""
         self._good: set[str] = set()
@@ -233,7 +233,7 @@ class Verifier:
         return text if re.fullmatch("[0-9a-f]{40}", text) else ""
 
     def _remember(self, commit: str, deadline: float) -> None:
-        self._run("update-ref", f"refs/reconciler/accepted/{self._name}", commit, deadline=deadline)
+        self._run("update-ref", f"refs/reconciler/verified/{self._name}", commit, deadline=deadline)
         draft = self._record.with_name(f"{self._record.name}.{os.getpid()}")
         draft.write_text(commit + "\n")
         draft.replace(self._record)
