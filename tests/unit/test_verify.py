@@ -147,6 +147,7 @@ async def test_keys_are_read_again_at_every_look(bench: Bench) -> None:
     bench.signers.write_text(bench.other.line())
     error = await bench.refused()
     assert (error.commit, error.in_force) == (first, first), "it is told, but what was accepted stays in force"
+    assert f"commit {first[:10]} would not be accepted now: it is signed by the key" in error.what
     second = bench.origin.push(bench.other.signature)
     assert await bench.repository.tip() == second
     bench.signers.write_text(bench.good.line() + bench.other.line())
@@ -178,7 +179,8 @@ async def test_garbage_among_the_allowed_signers_is_refused_as_a_whole(
     bench.signers.write_text(text, encoding="latin-1")
     error = await bench.refused()
     assert error.where == (f"{bench.signers}:{line}" if line else str(bench.signers))
-    assert what in error.what
+    assert error.what.startswith(what)
+    assert error.what.endswith(f", so commit {good[:10]} would not be accepted now")
     assert "c2VjcmV0" not in str(error)
     assert error.in_force == good
 

@@ -262,10 +262,12 @@ def _desk(folder: Path, *, ssh: bool) -> _Desk:
 
 
 def _unverified(place: Place, commit: str, before: str, refused: Refused) -> Unverified:
-    what = refused.what if refused.commit in ("", commit) else f"its ancestor {refused.commit[:10]}: {refused.what}"
+    told = f"commit {commit[:10]} {'would not be accepted now' if commit == before else 'is not acted upon'}"
+    ancestor = f"its ancestor {refused.commit[:10]}: " if refused.commit not in ("", commit) else ""
+    what = f"{refused.what}, so {told}" if refused.where else f"{told}: {ancestor}{refused.what}"
     in_force = f"Commit {before[:10]}, which was accepted before, stays in force"
     return Unverified(
-        f"commit {commit[:10]} is not acted upon: {what}",
+        what,
         where=refused.where or str(place),
         untouched=in_force if before else "Nothing is done for this source: no commit of it was accepted yet",
         todo=refused.todo,
