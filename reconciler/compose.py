@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,16 +14,29 @@ from reconciler import __version__
 from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
-from reconciler.adapters.git import AllowedSigners, GitRepository, Keyring, Mirrors, Policy, local_git_dir
+from reconciler.adapters.git import (
+    AllowedSigners,
+    GitRepository,
+    Keyring,
+    Keys,
+    Mirrors,
+    Policy,
+    keys_of_folder,
+    keys_of_secret,
+    local_git_dir,
+    no_keys,
+)
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import SourceSettings, VerifySettings
+from reconciler.app.settings_source import SecretName, SourceSettings, VerifySettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
-from reconciler.errors import Invalid, ReconcilerError, Transient
+from reconciler.core.gitref import RefKind
+from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
+from reconciler.ports import Cluster
 
 Work = Callable[[], Awaitable[None]]
 
@@ -47,7 +60,7 @@ async def run_daemon(options: Options) -> None:
     cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn, clock.now)
     running.log = EventLog(clock.now, cluster.post_event)
     mirrors = Mirrors(options.data_dir)
-    running.daemon = Daemon(cluster, running.log, clock, lambda source: _repository(source, mirrors))
+    running.daemon = Daemon(cluster, running.log, clock, lambda source: _repository(source, mirrors, cluster))
     try:
         await running.run(settings)
     finally:
@@ -172,7 +185,7 @@ class _Running:
 
     def _want(self, settings: Settings) -> None:
         """Watches the settings' local repositories. Those that it watches already it does not let out of its sight."""
-        wanted = {source.name: source for source in settings.sources if is_local(source.url)}
+        wanted = {source.name: source for source in settings.sources if _tells_by_files(source)}
         for name in self._wanted:
             if wanted.get(name) != self._wanted[name] and name in self._watches:
                 self._watches.pop(name).close()
@@ -201,7 +214,7 @@ class _Running:
         source = self._wanted[name]
         git_dir = local_git_dir(source.url)
         waker = partial(self.daemon.wake_source, source.name)
-        return self._files.watch_refs(git_dir, source.branch, waker) if git_dir else None
+        return self._files.watch_refs(git_dir, source.ref, waker) if git_dir else None
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -213,9 +226,36 @@ def _spawn(name: str, work: Work, log: EventLog, clock: SystemClock) -> asyncio.
     return asyncio.create_task(keep_going(name, work, log, clock), name=name)
 
 
-def _repository(source: SourceSettings, mirrors: Mirrors) -> GitRepository:
+def _tells_by_files(source: SourceSettings) -> bool:
+    """Whether a change of what it follows shows on this machine's disk. A commit does not change."""
+    return is_local(source.url) and source.ref.kind is not RefKind.COMMIT and not source.suspend
+
+
+def _repository(source: SourceSettings, mirrors: Mirrors, cluster: Cluster | None) -> GitRepository:
     policy = _policy(source.verify) if source.verify else None
-    return GitRepository(source.url, source.branch, mirrors, timeout=source.timeout, policy=policy)
+    # What was accepted by other rules is not known to this source.
+    keeper = f"{source.name}\0{source.verify}" if source.verify else source.name
+    timeout, keys = source.timeout, _keys(source, cluster)
+    return GitRepository(source.url, source.ref, mirrors, timeout=timeout, keys=keys, keeper=keeper, policy=policy)
+
+
+def _keys(source: SourceSettings, cluster: Cluster | None) -> Keys:
+    if source.credentials:
+        return keys_of_folder(source.credentials, source.url)
+    secret = source.secret
+    if secret is None:
+        return no_keys
+    read = partial(cluster.secret, secret.namespace, secret.name) if cluster else partial(_no_cluster, secret)
+    return keys_of_secret(read, str(secret), source.url)
+
+
+async def _no_cluster(secret: SecretName) -> Mapping[str, bytes]:
+    raise Blocked(
+        "the source's credentials are in the cluster, which this command does not talk to",
+        where=f"Secret {secret}",
+        untouched="Nothing was read",
+        todo="Use `reconciler plan`, or a folder (`credentials`) instead of secretRef",
+    )
 
 
 def _policy(verify: VerifySettings) -> Policy:
@@ -234,7 +274,8 @@ async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIter
     settings = load_settings(options.config)
     mirrors = Mirrors(options.data_dir)
     clock = SystemClock()
-    bench = Workbench(settings, clock, lambda source: _repository(source, mirrors))
+    cluster: KubernetesCluster | None = None
+    bench = Workbench(settings, clock, lambda source: _repository(source, mirrors, cluster))
     if not with_cluster:
         async with bench:
             yield bench

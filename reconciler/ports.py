@@ -11,14 +11,32 @@ from reconciler.core.model import Manifest
 
 
 class Repository(Protocol):
-    """One branch of one Git repository, read as objects; nothing is ever checked out.
+    """One ref of one Git repository, read as objects; nothing is ever checked out.
 
     Every method raises `Transient` when the repository cannot be reached, is locked, or takes longer than
     its time-out, and `Invalid` when it answers but what was asked for is missing or over a limit.
     """
 
+    @property
+    def tag(self) -> str:
+        """The tag that the last tip was found by; '' if it was none."""
+        ...
+
     async def tip(self) -> str:
-        """The full commit id that the ref points to now, fetched and ready to be read."""
+        """The full commit id that the ref leads to now, fetched and ready to be read."""
+        ...
+
+    async def follows(self, commit: str, earlier: str) -> bool:
+        """Whether `commit`, the last tip, came after `earlier`. False: history was written anew, or the way between
+        them is longer than is looked at."""
+        ...
+
+    async def accepted(self) -> str | None:
+        """The commit that `accept` noted last, also before a restart; None if that is not known (any more)."""
+        ...
+
+    async def accept(self, commit: str) -> None:
+        """Notes a tip as in force, and keeps it readable whatever the ref points to later."""
         ...
 
     async def read(self, commit: str, path: str) -> bytes:
@@ -85,6 +103,11 @@ class Cluster(Protocol):
 
     async def delete(self, namespace: str, ref: Ref) -> bool:
         """Deletes in the background, if it is still that very object at that version. False: it was gone already."""
+        ...
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
+        """The data of a Secret, whosever it is, as it is now: one request. `Blocked` if it is not there or may not be
+        read."""
         ...
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:

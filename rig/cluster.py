@@ -23,6 +23,7 @@ _PATHS = {
     "Pod": "/api/v1/namespaces/{}/pods",
     "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "Secret": "/api/v1/namespaces/{}/secrets",
     "Event": "/api/v1/namespaces/{}/events",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",

@@ -1,4 +1,4 @@
-"""The Debian packages that real pods need, and whether this machine can have a real sandbox at all."""
+"""The Debian packages that real pods and the tests' servers need, and whether this machine can have a real sandbox."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SandboxError
@@ -27,6 +28,11 @@ _NEEDED = {
     str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
     str(CNI_PLUGINS / "portmap"): "containernetworking-plugins",
 }
+_FOR_TESTS = {"sshd": "openssh-server", "ssh": "openssh-client", "openssl": "openssl"}
+"""What the tests of Git over SSH and HTTPS start (tests/servers.py). Installed as well where that is possible; the
+sandbox itself can do without."""
+_SERVICES = {"containerd": "containerd", "sshd": "ssh"}
+"""Programs whose package starts a service, and that service's name."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -36,9 +42,13 @@ def program_path() -> str:
 
 
 def missing() -> list[str]:
-    """The Debian packages that are not there."""
+    """The Debian packages that the sandbox needs and that are not there."""
+    return _absent(_NEEDED)
+
+
+def _absent(programs: Mapping[str, str]) -> list[str]:
     path = program_path()
-    return sorted({package for name, package in _NEEDED.items() if not shutil.which(name, path=path)})
+    return sorted({package for name, package in programs.items() if not shutil.which(name, path=path)})
 
 
 def install_line(packages: list[str]) -> str:
@@ -68,30 +78,29 @@ def obstacle() -> str | None:
 
 def ensure(progress: Progress) -> None:
     """Install what is missing with one apt line, which is shown first."""
-    absent = missing()
+    absent = missing() + (_absent(_FOR_TESTS) if shutil.which("apt-get") else [])
     if not absent:
         return
     line = install_line(absent)
     progress.say(f"installing Debian packages: {line}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with progress.step("packages"):
-        had_containerd = shutil.which("containerd") is not None
+        new = [service for name, service in _SERVICES.items() if not shutil.which(name, path=program_path())]
         for command in ("apt-get update", line):
             done = subprocess.run(
                 command.split(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
-            if done.returncode != 0:
+            if done.returncode != 0 and missing():
                 raise SandboxError(f"`{command}` failed; run this as root: {line}", log=_tail(done.stdout))
-        if not had_containerd:
-            _stop_debians_containerd()
+        _stop_debians(new)
         if missing():
             raise SandboxError(f"still missing after the install: {', '.join(missing())}")
 
 
-def _stop_debians_containerd() -> None:
-    """The package starts a service where systemd runs. Nobody asked for that one: the sandbox has its own."""
-    if Path("/run/systemd/system").exists():
-        subprocess.run(["systemctl", "disable", "--now", "containerd"], capture_output=True)
+def _stop_debians(services: list[str]) -> None:
+    """Where systemd runs, a package starts its service. Nobody asked for it: sandbox and tests have their own."""
+    for service in services if Path("/run/systemd/system").exists() else []:
+        subprocess.run(["systemctl", "disable", "--now", service], capture_output=True)
 
 
 def _tail(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Noticing at once that a local repository's branch or a configuration file has changed.
+"""Noticing at once that a local repository's branch, its tags, or a configuration file has changed.
 
 A callback only means "look again": it may come once too often, and polling must stay the safety net, because not
 every file system reports changes (NFS does not). There is no debounce. Git, kubelet and editors make their change
@@ -31,6 +31,7 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from reconciler.core.gitref import GitRef, RefKind, branch
 from reconciler.errors import Transient
 
 _KINDS: list[type[FileSystemEvent]] = [
@@ -58,8 +59,11 @@ class Watch:
         passing: Sequence[Path],
         files: AbstractSet[Path],
         changed: Callback,
+        inside: Path | None = None,
     ) -> None:
-        """Events about `files` count. `needed` folders must exist; `passing` ones may come and go, in that order."""
+        """Events about `files` count, and about any file `inside` a folder but git's locks. `needed` folders must
+        exist; `passing` ones may come and go, in that order."""
+        self._inside = inside
         self._owner = owner
         self._needed = needed
         self._passing = passing
@@ -100,7 +104,10 @@ class Watch:
     def _matters(self, event: FileSystemEvent, source: Path, target: Path) -> bool:
         if isinstance(event, FileCreatedEvent) and not _complete(target):
             return False  # just opened for writing: its closing is reported too
-        return target in self._concerns or source in self._concerns
+        return any(path in self._concerns or self._is_inside(path) for path in (source, target))
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.parent == self._inside and path.suffix != ".lock"
 
     def _changed(self) -> None:
         if self.alive:
@@ -134,21 +141,26 @@ class FileWatcher:
         self._closed = False
         self._observer.start()
 
-    def watch_refs(self, git_dir: Path, branch: str, on_change: Callback) -> Watch:
-        """Calls `on_change` on the loop's thread whenever `branch` of a local repository may have moved.
+    def watch_refs(self, git_dir: Path, ref: GitRef | str, on_change: Callback) -> Watch:
+        """Calls `on_change` on the loop's thread whenever `ref` of a local repository may have moved.
 
-        `git_dir` is what `local_git_dir` returns. Covers loose refs (git renames `<branch>.lock`), packed-refs
-        and reftable (gitrepository-layout(5)). HEAD is left out: the branch is named, whatever is checked out.
+        `git_dir` is what `local_git_dir` returns; a text is the name of a branch. Covers loose refs (git renames
+        `<branch>.lock`), packed-refs and reftable (gitrepository-layout(5)). A range of versions concerns every tag
+        without a slash. HEAD is left out: the ref is named, whatever is checked out.
 
         Raises:
             Transient: the folder does not exist or the system refuses to watch it (inotify limits). Poll instead.
         """
-        git_dir = git_dir.resolve()
-        heads, reftable = git_dir / "refs/heads", git_dir / "reftable"
-        ref = heads / branch
-        passing = [folder for folder in reversed(ref.parents) if heads in folder.parents]
-        needed = {git_dir, *(folder for folder in (heads, reftable) if folder.is_dir())}
-        return self._watch(needed, passing, {ref, git_dir / "packed-refs", reftable / "tables.list"}, on_change)
+        git_dir, ref = git_dir.resolve(), branch(ref) if isinstance(ref, str) else ref
+        top = git_dir / ("refs/heads" if ref.kind is RefKind.BRANCH else "refs/tags")
+        reftable = git_dir / "reftable"
+        loose = top / ref.text
+        passing = [folder for folder in reversed(loose.parents) if top in folder.parents]
+        needed = {git_dir, *(folder for folder in (top, reftable) if folder.is_dir())}
+        files = {git_dir / "packed-refs", reftable / "tables.list"}
+        if ref.kind is RefKind.SEMVER:
+            return self._watch(needed, (), files, on_change, inside=top)
+        return self._watch(needed, passing, {*files, loose}, on_change)
 
     def watch_file(self, path: Path, on_change: Callback) -> Watch:
         """Calls `on_change` on the loop's thread whenever the file may have changed: edited, replaced, removed.
@@ -173,9 +185,14 @@ class FileWatcher:
         self._observer.join()
 
     def _watch(
-        self, needed: AbstractSet[Path], passing: Sequence[Path], files: AbstractSet[Path], on_change: Callback
+        self,
+        needed: AbstractSet[Path],
+        passing: Sequence[Path],
+        files: AbstractSet[Path],
+        on_change: Callback,
+        inside: Path | None = None,
     ) -> Watch:
-        watch = Watch(self, needed, passing, files, on_change)
+        watch = Watch(self, needed, passing, files, on_change, inside)
         try:
             watch._open()
         except OSError as error:

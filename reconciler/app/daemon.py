@@ -56,10 +56,11 @@ class Daemon:
         new = sources.keys() - self._sources.keys()
         opened = await self._open([each for name, each in sources.items() if name in renewed | new])
         former = {name: run.part.cycle for name, run in self._apps.items()}
+        read = {name: self._sources[name].part for name in renewed}
         await self._end_apps(lambda app: apps.get(app.name) != app or app.source in renewed)
         await self._end_sources(renewed)
         for name, repository in opened.items():
-            self._start_source(sources[name], repository)
+            self._start_source(sources[name], repository, read.get(name))
         started = [app for app in apps.values() if app.name not in self._apps]
         for app in started:
             self._start_app(app, former.get(app.name))
@@ -93,8 +94,10 @@ class Daemon:
             raise
         return opened
 
-    def _start_source(self, settings: SourceSettings, repository: Repository) -> None:
+    def _start_source(self, settings: SourceSettings, repository: Repository, former: Source | None) -> None:
         source = Source(settings, repository, self.telemetry, self.clock, self._source_moved)
+        if former:
+            source.inherit(former)
         task = self._start(f"source {settings.name}", source.run)
         self._sources[settings.name] = _Running(settings, source, task)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.lineage import tip_allowed
 from reconciler.app.loop import AppLoop
 from reconciler.app.observe import read_release
 from reconciler.app.settings import Settings
@@ -193,7 +194,8 @@ class Workbench:
     async def _tip(self, app: App) -> Tip:
         began = self.clock.now()
         if app.source not in self._tips:
-            self._tips[app.source] = asyncio.create_task(self._repository(app).tip())
+            source = next(each for each in self.settings.sources if each.name == app.source)
+            self._tips[app.source] = asyncio.create_task(tip_allowed(source, self._repository(app)))
         return Tip(await self._tips[app.source], began, began)
 
     def _repository(self, app: App) -> Repository:

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from reconciler.app.settings_fields import Model, Name, Seconds, at_least, duration, rule
 from reconciler.core.address import SCHEMES, address_fault, branch_fault
+from reconciler.core.credentials import credentials_fault
+from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_fault, tag_fault
+from reconciler.core.naming import wrong_subdomain
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
+
+
+class ForcePush(StrEnum):
+    """What to do when a branch no longer holds the commit that was accepted last."""
+
+    FOLLOW = "follow"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretName:
+    """A Secret of the cluster."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +48,18 @@ class VerifySettings:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """A Git repository and branch. `interval` and `timeout` are seconds."""
+    """A Git repository, and what to follow in it. `interval` and `timeout` are seconds. Credentials are in `secret` or
+    in the folder `credentials`, or in neither."""
 
     name: str
     url: str
-    branch: str
+    ref: GitRef
     interval: float
     timeout: float
+    secret: SecretName | None = None
+    credentials: Path | None = None
+    suspend: bool = False
+    on_force_push: ForcePush = ForcePush.FOLLOW
     verify: VerifySettings | None = None
 
 
@@ -39,15 +67,50 @@ def _wrong_url(value: str) -> str:
     if value != value.strip() or not value.isprintable():
         return "holds blank space or control characters at its ends"
     if _PASSWORD.match(value):
-        return "holds a password, which the list of processes would show: put it into ~/.netrc instead"
+        return "holds a password, which the list of processes would show: use `secretRef` or `credentials` instead"
     fault = address_fault(value)
     return f"{fault}; give a path, or a URL of {', '.join(SCHEMES)}" if fault else ""
 
 
-class _Ref(Model):
-    """What to follow in the repository."""
+def _wrong_secret(value: str) -> str:
+    return wrong_subdomain(value) if value else "is empty"
 
-    branch: Annotated[str, rule(branch_fault)] = Field(default="main", description="The branch.")
+
+def _wrong_folder(value: str) -> str:
+    return "" if value.strip() and value.isprintable() else "must be the path of a folder"
+
+
+class RefModel(Model):
+    """What to follow in the repository: exactly one of these."""
+
+    branch: Annotated[str, rule(branch_fault)] | None = Field(
+        default=None, description="A branch. The default is `main`."
+    )
+    tag: Annotated[str, rule(tag_fault)] | None = Field(default=None, description="A tag.")
+    semver: Annotated[str, rule(range_fault)] | None = Field(
+        default=None, description="The tag with the highest version in this range, like `1.x` or `>=1.2.0 <2.0.0`."
+    )
+    commit: Annotated[str, rule(commit_fault)] | None = Field(default=None, description="The full id of a commit.")
+
+    @model_validator(mode="after")
+    def _only_one(self) -> RefModel:
+        given = [kind.value for kind in RefKind if getattr(self, kind)]
+        if len(given) > 1:
+            raise ValueError(f"must be one of {', '.join(RefKind)}, but there are {' and '.join(given)}")
+        return self
+
+    @property
+    def ref(self) -> GitRef:
+        """What the model says."""
+        given = next((kind for kind in RefKind if getattr(self, kind)), None)
+        return GitRef(given, getattr(self, given)) if given else branch("main")
+
+
+class SecretRefModel(Model):
+    """A Secret with the files of `credentials` as its keys."""
+
+    name: Annotated[str, rule(_wrong_secret)] = Field(description="Its name.")
+    namespace: Name = Field(default="default", description="Its namespace.")
 
 
 def _wrong_file(value: str) -> str:
@@ -75,20 +138,49 @@ class _Verify(Model):
 
 
 class SourceModel(Model):
-    """A Git repository and branch; any number of apps can share one."""
+    """A Git repository, and what to follow in it; any number of apps can share one."""
 
     name: Name = Field(description="What apps call it.")
     url: Annotated[str, rule(_wrong_url)] = Field(description="https://, ssh://, git@host:path, file:// or a path.")
-    ref: _Ref = Field(default_factory=_Ref, description="What to follow.")
+    ref: RefModel = Field(default_factory=RefModel, description="What to follow.")
     interval: Annotated[Seconds, at_least(1.0)] = duration("30s", "How often to look for a new commit.")
     timeout: Annotated[Seconds, at_least(1.0)] = duration("60s", "How long one Git operation may take.")
+    secret_ref: SecretRefModel | None = Field(default=None, description="The Secret that holds the credentials.")
+    credentials: Annotated[str, rule(_wrong_folder)] | None = Field(
+        default=None,
+        description="A folder with the credentials: username and password, or bearerToken; ca.crt; or for ssh "
+        "identity and known_hosts.",
+    )
+    suspend: bool = Field(default=False, description="Do not look at the repository.")
+    on_force_push: Literal["follow", "refuse"] = Field(
+        default="follow", description="What to do when the branch's history was rewritten."
+    )
     verify: _Verify | None = Field(default=None, description="Whose signatures to ask for. Nobody's, if not given.")
+
+    @model_validator(mode="after")
+    def _fitting_credentials(self) -> SourceModel:
+        if self.secret_ref and self.credentials:
+            raise ValueError("has secretRef and credentials: it must be one of them")
+        fault = credentials_fault(self.url) if self.secret_ref or self.credentials else ""
+        if fault:
+            raise ValueError(f"has credentials, but {fault}")
+        return self
 
 
 def source_of(model: SourceModel) -> SourceSettings:
     """What the model says."""
-    verify = _verify_of(model.verify) if model.verify else None
-    return SourceSettings(model.name, model.url, model.ref.branch, model.interval, model.timeout, verify)
+    return SourceSettings(
+        name=model.name,
+        url=model.url,
+        ref=model.ref.ref,
+        interval=model.interval,
+        timeout=model.timeout,
+        secret=SecretName(model.secret_ref.namespace, model.secret_ref.name) if model.secret_ref else None,
+        credentials=Path(model.credentials) if model.credentials else None,
+        suspend=model.suspend,
+        on_force_push=ForcePush(model.on_force_push),
+        verify=_verify_of(model.verify) if model.verify else None,
+    )
 
 
 def _verify_of(model: _Verify) -> VerifySettings:

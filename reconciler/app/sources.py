@@ -1,23 +1,25 @@
-"""Follows one branch of one repository: a task per source, so that a hanging one holds up nobody else."""
+"""Follows one ref of one repository: a task per source, so that a hanging one holds up nobody else."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Tip
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.lineage import TODO, UNTOUCHED, Lineage, told
+from reconciler.app.settings_source import ForcePush, SourceSettings
 from reconciler.core.address import masked
 from reconciler.core.event import event
+from reconciler.core.gitref import RefKind
 from reconciler.errors import ReconcilerError, Unverified
 from reconciler.ports import Clock, Repository, Telemetry
 
 
 @dataclass(slots=True)
 class Source:
-    """A followed branch. `tip` is the last commit read (None: none yet).
+    """A followed ref. `tip` is the last commit read (None: none yet).
 
     `on_update` is called with the source's name after the tip moved, and after a look that was asked for.
     """
@@ -33,6 +35,17 @@ class Source:
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _back_off: BackOff = field(default_factory=BackOff)
     _failing_since: float | None = None
+    _refused: str = ""
+    _lineage: Lineage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._lineage = Lineage(self.settings, self.repository)
+
+    def inherit(self, former: Source) -> None:
+        """Takes over what a former source read, if it read the same by the same rules."""
+        mine, its = self.settings, former.settings
+        if replace(its, suspend=mine.suspend, interval=mine.interval, timeout=mine.timeout) == mine:
+            self.tip = former.tip
 
     def wake(self) -> None:
         """Looks at the repository now instead of at the next interval."""
@@ -44,7 +57,10 @@ class Source:
         self.wake()
 
     async def run(self) -> None:
-        """Looks at the repository every interval, and whenever it is woken; never returns."""
+        """Looks at the repository every interval, and whenever it is woken; never returns. Suspended, it only waits."""
+        if self.settings.suspend:
+            self._emit("source_suspended", **self._suspended())
+            await asyncio.Event().wait()
         while True:
             self._woken.clear()
             delay = await self.look()
@@ -57,29 +73,75 @@ class Source:
         """One look. Returns the seconds until the next one is due."""
         began = self.clock.now()
         try:
-            commit = await self.repository.tip()
+            found = await self.repository.tip()
+            commit = await self._permitted(found)
         except Unverified as error:
-            # The repository was looked at, and what is in force still is. After a start it is what was accepted before.
-            in_force = self.tip.commit if self.tip else error.in_force
-            if in_force:
-                self._follow(in_force, began)
+            await self._hold(error.in_force, began)
             return self._failed(error, began)
         except ReconcilerError as error:
             return self._failed(error, began)
         self._recovered(commit, began)
-        self._follow(commit, began)
+        self._advance(commit, began)
+        await self._look_back(found)
         return self.clock.jitter(self.settings.interval)
 
-    def _follow(self, commit: str, began: float) -> None:
+    def _advance(self, commit: str, began: float) -> None:
         before, asked = self.tip, self._asked
         moved = before is None or before.commit != commit
         self.tip = Tip(commit, began if before is None or moved else before.noticed_at, began)
         if moved:
-            took = round(self.clock.now() - began, 3)
-            self._emit("source_updated", commit=commit, from_commit=before.commit if before else None, duration=took)
+            fields = {"commit": commit, "from_commit": before.commit if before else None}
+            tag = {"tag": self.repository.tag} if self.repository.tag else {}
+            self._emit("source_updated", **tag, **fields, duration=round(self.clock.now() - began, 3))
         if moved or asked:
             self._asked = False
             self.on_update(self.settings.name)
+
+    async def _hold(self, accepted: str, began: float) -> None:
+        """The repository was looked at, and what is in force still is. After a start it is what was accepted before."""
+        try:
+            in_force = self.tip.commit if self.tip else accepted and await self._permitted(accepted)
+        except ReconcilerError:
+            return  # the next look tries again
+        if in_force:
+            self._advance(in_force, began)
+
+    async def _permitted(self, found: str) -> str:
+        """`found`, or what was accepted before if the policy does not let it be followed. Raises as the repository."""
+        if self.settings.on_force_push is not ForcePush.REFUSE:
+            return found
+        if found == self._refused and self._lineage.accepted:
+            return self._lineage.accepted
+        lost = await self._lineage.lost(found)
+        if lost is None:
+            self._refused = ""
+            await self._lineage.accept(found)
+            return found
+        self._refused = found
+        why = {"reason": told(found, lost), "untouched": UNTOUCHED, "todo": TODO}
+        self._emit("history_refused", commit=found, from_commit=lost, **why)
+        return lost
+
+    async def _look_back(self, found: str) -> None:
+        """Tells of a rewritten history that is followed: after the apps were woken, who need not wait for that."""
+        if self.settings.on_force_push is not ForcePush.FOLLOW:
+            return
+        try:
+            lost = await self._lineage.lost(found)
+            await self._lineage.accept(found)
+        except ReconcilerError:
+            return  # nothing was accepted, so the next look asks again
+        if lost:
+            todo = "If nobody of yours did that, find out who did. onForcePush: refuse would not follow it"
+            self._emit("history_rewritten", commit=found, from_commit=lost, reason=told(found, lost), todo=todo)
+
+    def _suspended(self) -> dict[str, object]:
+        if self.tip:
+            untouched = "Its apps go on with the last commit read"
+            return {"commit": self.tip.commit, "reason": "the configuration says so", "untouched": untouched}
+        reason = "the configuration says so, and no commit was read since the start"
+        untouched = "Its apps are left as they are: they serve, but drift is not repaired"
+        return {"reason": reason, "untouched": untouched, "todo": "Set suspend: false to go on"}
 
     def _failed(self, error: ReconcilerError, began: float) -> float:
         delay = self.clock.jitter(self._back_off.failed(error))
@@ -99,5 +161,6 @@ class Source:
 
     def _emit(self, name: str, **fields: object) -> None:
         source = self.settings
-        known = {"source": source.name, "url": masked(source.url), "branch": source.branch}
+        known = {"source": source.name, "url": masked(source.url), "ref": str(source.ref)}
+        known |= {"branch": source.ref.text} if source.ref.kind is RefKind.BRANCH else {}
         self.telemetry.emit(event(name, **known, **fields))

@@ -38,8 +38,10 @@ FIELDS: Mapping[str, str] = {
     "replicas": "wanted number of pods",
     "source": "name of the source in the configuration",
     "url": "address of the repository, without credentials",
-    "branch": "branch that is followed",
-    "from_commit": "commit of the branch before; null after a start",
+    "ref": "what is followed: `branch main`, `tag v1.0.0`, `tags 1.x`, `commit 9b1f…`",
+    "branch": "branch that is followed, if it is one",
+    "tag": "tag that was found, if a tag or a range of versions is followed",
+    "from_commit": "commit that the ref led to before; null after a start",
     "retry_in": "seconds until the next try",
     "untouched": "what was deliberately left as it was",
     "todo": "what to do about it",
@@ -53,6 +55,7 @@ FIELDS: Mapping[str, str] = {
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")
 _WHY = ("reason", "untouched", "todo")
+_SOURCE = ("source", "url", "ref", "branch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,31 @@ EVENTS: Mapping[str, Spec] = {
         "A changed configuration is unusable; the old one stays in force.", ("file", *_WHY), Level.ERROR
     ),
     "source_updated": Spec(
-        "The branch points to another commit. `duration`: the look at the repository.",
-        ("source", "url", "branch", "commit", "from_commit", "duration"),
+        "The ref leads to another commit. `duration`: the look at the repository.",
+        (*_SOURCE, "tag", "commit", "from_commit", "duration"),
     ),
     "source_failed": Spec(
         "The repository cannot be read, or `commit` must not be acted upon; every app goes on with the last good one.",
-        ("source", "url", "branch", "commit", "retry_in", *_WHY),
+        (*_SOURCE, "commit", "retry_in", *_WHY),
         Level.ERROR,
     ),
     "source_recovered": Spec(
         "The repository can be read again. `duration`: how long it could not.",
-        ("source", "url", "branch", "commit", "duration"),
+        (*_SOURCE, "commit", "duration"),
+    ),
+    "source_suspended": Spec(
+        "The repository is not asked, as the configuration says.", (*_SOURCE, "commit", *_WHY), Level.WARNING
+    ),
+    "history_rewritten": Spec(
+        "The ref leads to a commit that did not come after the one before (a force push, or unrelated history). It is "
+        "followed.",
+        (*_SOURCE, "commit", "from_commit", *_WHY),
+        Level.WARNING,
+    ),
+    "history_refused": Spec(
+        "The same, but `onForcePush: refuse` forbids to follow it: `from_commit` stays in force.",
+        (*_SOURCE, "commit", "from_commit", *_WHY),
+        Level.ERROR,
     ),
     "app_invalid": Spec(
         "What Git says of the app at this commit cannot be used; nothing was changed.",

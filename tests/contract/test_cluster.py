@@ -7,6 +7,7 @@ cases are skipped, and say so.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import time
 import uuid
@@ -321,3 +322,14 @@ async def test_ownership_is_dropped_only_in_the_state_that_was_seen(subject: Sub
     await subject.cluster.apply(service(subject), APPLY_MANAGER, ref(made))
     with pytest.raises(Conflict):
         await subject.cluster.drop_update_ownership(made, SWITCH_MANAGER)
+
+
+async def test_a_secret_of_anybody_is_read_as_it_is_now(subject: Subject) -> None:
+    with pytest.raises(Blocked) as caught:
+        await subject.cluster.secret(subject.namespace, "git")
+    assert f"{subject.namespace}/git" in caught.value.where
+    meta = {"name": "git", "namespace": subject.namespace}
+    data = {"password": base64.b64encode(b"\0s3cret\n").decode()}
+    await subject.put_foreign({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
+    assert await subject.cluster.secret(subject.namespace, "git") == {"password": b"\0s3cret\n"}
+    assert not subject.cluster.view(subject.namespace, "my-app"), "it is none of ours"

@@ -19,7 +19,7 @@ LIMITS = Limits(file_bytes=100, folder_files=3, folder_bytes=250)
 class Origin(Protocol):
     """The side that developers push to."""
 
-    def commit(self, files: Files) -> str: ...
+    def commit(self, files: Files, *, unrelated: bool = ...) -> str: ...
     def reset(self, commit: str) -> None: ...
     def delete_branch(self) -> None: ...
     def vanish(self) -> None: ...
@@ -189,6 +189,35 @@ async def test_no_such_commit(repository: Repository, origin: Origin, commit: st
     await repository.tip()
     with pytest.raises(Invalid):
         await repository.read(commit, "file")
+
+
+async def test_history_that_goes_on_and_history_that_does_not(repository: Repository, origin: Origin) -> None:
+    first = origin.commit({"version": b"1"}, unrelated=True)
+    assert await repository.tip() == first
+    assert await repository.follows(first, first)
+    for content in (b"2", b"3"):
+        origin.commit({"version": content}, unrelated=False)
+    third = await repository.tip()
+    assert await repository.follows(third, first)
+    origin.reset(first)
+    assert await repository.tip() == first
+    assert not await repository.follows(first, third)
+    other = origin.commit({"version": b"4"}, unrelated=True)
+    assert await repository.tip() == other
+    assert not await repository.follows(other, first)
+    origin.vanish()
+    with pytest.raises(Transient):
+        await repository.follows(other, third)
+
+
+async def test_what_is_accepted_is_noted(repository: Repository, origin: Origin) -> None:
+    assert await repository.accepted() is None
+    for content in (b"1", b"2"):
+        origin.commit({"version": content})
+        commit = await repository.tip()
+        await repository.accept(commit)
+        assert await repository.accepted() == commit
+    assert repository.tag == ""
 
 
 async def test_unreachable_is_transient_and_heals(repository: Repository, origin: Origin) -> None:

@@ -8,6 +8,7 @@ out need not be copied.
 
 from __future__ import annotations
 
+import base64
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,6 +136,12 @@ class FakeCluster:
         del self.objects[key], self.owners[key]
         with_failure()
         return True
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
+        found = self.objects.get(("Secret", namespace, name))
+        if found is None:
+            raise Blocked(f'secrets "{name}" not found', where=f"Secret {namespace}/{name}", untouched="-", todo="-")
+        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:
         self.events.append((about["metadata"]["name"], event))

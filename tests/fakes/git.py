@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.adapters.git.address import Place, check_branch, split_path
+from reconciler.adapters.git.address import Place, check_ref, split_path
 from reconciler.adapters.git.objects import Limits
+from reconciler.core.gitref import branch as branch_ref
 from reconciler.errors import ReconcilerError, Transient
 
 
@@ -40,7 +41,10 @@ class FakeRepository:
     """
 
     def __init__(self, branch: str = "main", *, timeout: float = 60.0, limits: Limits | None = None) -> None:
-        self.branch = check_branch(branch, "fake://repository")
+        self.branch = check_ref(branch_ref(branch), "fake://repository").text
+        self.tag = ""
+        self.parents: dict[str, str | None] = {}
+        self.noted: str | None = None
         self.branches: dict[str, str] = {}
         self.commits: dict[str, dict[str, Content]] = {}
         self.closed = False
@@ -50,12 +54,13 @@ class FakeRepository:
         self._answering = asyncio.Event()
         self._answering.set()
 
-    def commit(self, files: Files) -> str:
+    def commit(self, files: Files, *, unrelated: bool = False) -> str:
         """Makes a commit with exactly these files, points the branch to it and returns its id."""
         # The running number makes equal files at different times different commits, as git's dates do.
         content = f"{len(self.commits)}\0{sorted(files.items(), key=lambda item: item[0])}"
         commit = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
         self.commits[commit] = dict(files)
+        self.parents[commit] = None if unrelated else self.branches.get(self.branch)
         self.branches[self.branch] = commit
         return commit
 
@@ -92,6 +97,20 @@ class FakeRepository:
             raise place.invalid(f"there is no branch {self.branch}; {found}", "Push the branch")
         return self.branches[self.branch]
 
+    async def follows(self, commit: str, earlier: str) -> bool:
+        await self._answer(self._place())
+        at: str | None = commit
+        while at and at != earlier:
+            at = self.parents[at]
+        return at == earlier
+
+    async def accepted(self) -> str | None:
+        return self.noted
+
+    async def accept(self, commit: str) -> None:
+        await self._answer(self._place())
+        self.noted = commit
+
     async def read(self, commit: str, path: str) -> bytes:
         place = self._place(commit, path)
         parts = split_path(path, place)
@@ -124,7 +143,7 @@ class FakeRepository:
         self._answering.set()
 
     def _place(self, commit: str = "", path: str = "") -> Place:
-        return Place("fake://repository", self.branch, commit, path)
+        return Place("fake://repository", branch_ref(self.branch), commit, path)
 
     def _files(self, place: Place, parts: Sequence[str]) -> dict[str, Content]:
         if place.commit not in self.commits:
@@ -187,6 +206,11 @@ class GitOrigin:
         stream.extend(_change(path, content) for path, content in files.items())
         git("fast-import", "--quiet", "--force", cwd=self.path, stdin=b"".join(stream))
         return self.tip()
+
+    def tag(self, name: str, commit: str = "", *, annotated: bool = False) -> None:
+        """Makes or moves a tag; without a commit on the branch's tip."""
+        how = ("--annotate", f"--message=tag {name}") if annotated else ()
+        git("tag", "--force", *how, name, commit or self.tip(), cwd=self.path)
 
     def tip(self) -> str:
         """What the branch points to."""

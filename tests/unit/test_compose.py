@@ -19,8 +19,9 @@ from reconciler.adapters.git import GitRepository, Mirrors
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import load_settings
-from reconciler.compose import Options, _Running
-from reconciler.errors import Invalid
+from reconciler.compose import Options, _Running, workbench
+from reconciler.core.gitref import branch
+from reconciler.errors import Blocked, Invalid
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.git import GitOrigin
 
@@ -45,12 +46,12 @@ class Bench:
         self.running = _Running(Options(self.config, folder), clock, look_again=0.05)
         self.running.log = EventLog(clock.now, _not_posted, self._out)
         self.running.daemon = Daemon(
-            FakeCluster(), self.running.log, clock, lambda source: GitRepository(source.url, source.branch, mirrors)
+            FakeCluster(), self.running.log, clock, lambda source: GitRepository(source.url, source.ref, mirrors)
         )
 
-    def configure(self, interval: str, url: str = "") -> None:
+    def configure(self, interval: str, url: str = "", **settings: Any) -> None:
         self.config.parent.mkdir(exist_ok=True)
-        source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval}
+        source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval, **settings}
         draft = self.config.with_suffix(".new")
         draft.write_text(json.dumps({"sources": [source], "apps": []}))
         draft.replace(self.config)
@@ -126,7 +127,31 @@ async def test_a_repository_that_was_deleted_and_made_anew_is_watched_again(benc
 async def test_a_start_that_fails_leaves_nothing_running_and_does_not_say_that_it_started(bench: Bench) -> None:
     settings = load_settings(bench.config)
     (source,) = settings.sources
-    hopeless = type(settings)((type(source)("shop", "ext::x", "main", 60.0, 5.0),), ())
+    hopeless = type(settings)((type(source)("shop", "ext::x", branch("main"), 60.0, 5.0),), ())
     with pytest.raises(Invalid):
         await bench.running.run(hopeless)
     assert not bench.events("started")
+
+
+async def test_a_command_without_a_cluster_says_that_it_cannot_read_a_secret(bench: Bench, tmp_path: Path) -> None:
+    source = {"name": "shop", "url": "https://127.0.0.1:1/x", "secretRef": {"name": "git"}}
+    app = {"name": "web", "source": "shop", "values": {"image": "x"}}
+    bench.config.write_text(json.dumps({"sources": [source], "apps": [app]}))
+    async with workbench(Options(bench.config, tmp_path), with_cluster=False) as made:
+        (sight,) = await made.render([])
+    assert isinstance(sight.error, Blocked)
+    assert sight.error.where == "Secret default/git"
+    assert "does not talk to" in sight.error.what
+
+
+async def test_a_local_tag_is_noticed_at_once(bench: Bench) -> None:
+    bench.configure("1h", ref={"semver": "1.x"})
+    bench.origin.tag("v1.0.0")
+    task = bench.start()
+    await bench.until(lambda: bench.events("source_updated"))
+    commit = bench.origin.commit({"version": b"v2"}, unrelated=False)
+    bench.origin.tag("v1.1.0", annotated=True)
+    await bench.until(
+        lambda: [e for e in bench.events("source_updated") if (e["tag"], e["commit"]) == ("v1.1.0", commit)]
+    )
+    await _ended(bench, task)

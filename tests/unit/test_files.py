@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.files import FileWatcher
+from reconciler.core.gitref import GitRef, RefKind
 from reconciler.errors import Transient
 from tests.fakes.git import GitOrigin, git
 
@@ -327,3 +328,44 @@ async def test_a_folder_that_vanishes(watcher: FileWatcher, tmp_path: Path, call
 async def test_a_folder_that_is_not_there(watcher: FileWatcher, tmp_path: Path, calls: Calls) -> None:
     with pytest.raises(Transient, match="cannot watch"):
         watcher.watch_file(tmp_path / "nowhere/config.yaml", calls)
+
+
+# --- tags ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+async def test_a_tag_that_is_made_moved_packed_and_deleted(
+    annotated: bool, watcher: FileWatcher, origin: GitOrigin, calls: Calls
+) -> None:
+    watcher.watch_refs(origin.path, GitRef(RefKind.TAG, "v1"), calls)
+    origin.tag("v1", annotated=annotated)
+    await calls.next()
+    origin.commit({"file": b"1"})
+    origin.tag("v1", annotated=annotated)
+    await calls.next()
+    git("pack-refs", "--all", cwd=origin.path)
+    await calls.next()
+    git("tag", "-d", "v1", cwd=origin.path)
+    await calls.next()
+
+
+async def test_a_range_of_versions_concerns_every_tag_and_no_branch(
+    watcher: FileWatcher, origin: GitOrigin, calls: Calls
+) -> None:
+    fence = Fence(watcher, origin.path, origin.path / "refs/heads")
+    watcher.watch_refs(origin.path, GitRef(RefKind.SEMVER, "1.x"), calls)
+    origin.commit({"file": b"1"})
+    await fence.pass_by()
+    assert calls.count == 0
+    for tag in ("v1.0.0", "v1.1.0"):
+        origin.tag(tag)
+        await calls.next()
+
+
+async def test_another_tag_is_ignored(watcher: FileWatcher, origin: GitOrigin, calls: Calls) -> None:
+    fence = Fence(watcher, origin.path, origin.path / "refs/heads", origin.path / "refs/tags")
+    watcher.watch_refs(origin.path, GitRef(RefKind.TAG, "v1"), calls)
+    origin.tag("v2")
+    git("branch", "v1", "main", cwd=origin.path)
+    await fence.pass_by()
+    assert calls.count == 0

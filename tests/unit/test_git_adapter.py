@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.git import GitRepository, Limits, Mirrors, local_git_dir
-from reconciler.adapters.git.address import Place, address_of, check_branch, mirror_name
+from reconciler.adapters.git.address import Place, address_of, check_ref, mirror_name
 from reconciler.adapters.git.process import GitFailed, GitTooLarge, Runner, config_text, environment, telling
 from reconciler.core.address import masked
+from reconciler.core.gitref import branch as branch_ref
 from reconciler.errors import Invalid, Transient
 from tests.fakes.git import GitOrigin, git
 
@@ -233,13 +234,13 @@ def test_ordinary_addresses(url: str) -> None:
     ],
 )
 def test_hostile_branches(branch: str, mirrors: Mirrors) -> None:
-    with pytest.raises(Invalid, match="branch name"):
+    with pytest.raises(Invalid, match="no name of a branch"):
         GitRepository("/x", branch, mirrors)
 
 
 @pytest.mark.parametrize("branch", ["main", "feature/x", "v1.2", "ünï", "a-b_c", "a@b", "HEAD2", "refs/heads/x", "50%"])
 async def test_unusual_branches(branch: str, opened: Open, tmp_path: Path) -> None:
-    assert check_branch(branch, "") == branch
+    assert check_ref(branch_ref(branch), "").text == branch
     origin = GitOrigin(tmp_path / "x.git", branch)
     commit = origin.commit({"file": b"x"})
     assert await opened(origin.path, branch).tip() == commit
@@ -297,7 +298,9 @@ def test_a_secret_is_masked_outside_of_its_url_too() -> None:
 
 
 def test_an_error_masks_what_git_said() -> None:
-    error = Place("https://u:s3cret@host/x", "main").transient("fatal: no https://u:s3cret@host/x, nor with s3cret")
+    error = Place("https://u:s3cret@host/x", branch_ref("main")).transient(
+        "fatal: no https://u:s3cret@host/x, nor with s3cret"
+    )
     assert "s3cret" not in str(error)
 
 

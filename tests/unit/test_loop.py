@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import AppLoop, keep_going
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
+from reconciler.core.gitref import branch
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan
 from reconciler.errors import Conflict, Invalid, ReconcilerError, Transient
@@ -21,7 +23,7 @@ from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
 from tests.fakes.world import APP, NAMESPACE, FakeClock, GuardedCluster, Recorder
 
-SOURCE = SourceSettings("git", "https://git.example.com/shop.git", "main", interval=3600.0, timeout=5.0)
+SOURCE = SourceSettings("git", "https://git.example.com/shop.git", branch("main"), interval=3600.0, timeout=5.0)
 
 
 class Bench:
@@ -116,7 +118,7 @@ async def test_a_hanging_source_holds_up_nobody_else(bench: Bench) -> None:
     stuck.hang()
     bench.repositories["git"] = FakeRepository()
     bench.repositories["git"].commit({"version": b"v1.0.0"})
-    other = SourceSettings("stuck", "https://git.example.com/other.git", "main", 3600.0, 5.0)
+    other = SourceSettings("stuck", "https://git.example.com/other.git", branch("main"), 3600.0, 5.0)
     await bench.daemon.apply(Settings((other, SOURCE), (APP,)))
     await bench.until(lambda: bench.count("switch_confirmed") == 1)
     await bench.daemon.stop()
@@ -128,13 +130,38 @@ async def test_a_changed_configuration_leaves_alone_what_it_does_not_touch(bench
     await bench.daemon.apply(SETTINGS)
     await bench.until(lambda: bench.count("switch_confirmed") == 1)
     running = bench.daemon._apps[APP.name].task
-    second = SourceSettings("second", "https://git.example.com/second.git", "main", 3600.0, 5.0)
+    second = SourceSettings("second", "https://git.example.com/second.git", branch("main"), 3600.0, 5.0)
     assert await bench.daemon.apply(Settings((SOURCE, second), (APP,)))
     assert bench.daemon._apps[APP.name].task is running
     assert not await bench.daemon.apply(Settings((SOURCE, second), (APP,)))
     assert await bench.daemon.apply(Settings((), ()))
     assert running.done()
     await bench.daemon.stop()
+
+
+async def test_a_suspended_source_is_not_asked_and_its_apps_go_on_with_what_was_read(bench: Bench) -> None:
+    bench.repositories["git"] = _with(b"v1.0.0")
+    await bench.daemon.apply(SETTINGS)
+    await bench.until(lambda: bench.count("switch_confirmed") == 1)
+    bench.repositories["git"] = _with(b"v1.0.0", b"v2.0.0")
+    await bench.daemon.apply(Settings((replace(SOURCE, suspend=True),), (APP,)))
+    await bench.until(lambda: bench.count("source_suspended") == 1)
+    (service,) = bench.cluster.all("Service")
+    bench.cluster.remove("Service", NAMESPACE, service["metadata"]["name"])
+    await bench.until(lambda: bench.count("switched") == 2)
+    assert {each.fields["version"] for each in bench.told.events if each.name == "switched"} == {"v1.0.0"}
+    bench.repositories["git"] = _with(b"v1.0.0", b"v2.0.0")
+    await bench.daemon.apply(SETTINGS)
+    await bench.until(lambda: bench.told.last("switched").fields["version"] == "v2.0.0")
+    await bench.daemon.stop()
+
+
+def _with(*versions: bytes) -> FakeRepository:
+    """A connection of its own to what is one repository: equal commits have equal ids."""
+    made = FakeRepository()
+    for version in versions:
+        made.commit({"version": version})
+    return made
 
 
 async def test_an_unusable_address_changes_nothing(bench: Bench) -> None:
@@ -147,7 +174,7 @@ async def test_an_unusable_address_changes_nothing(bench: Bench) -> None:
         raise Invalid("no address")
 
     bench.daemon.open_repository = refuse
-    changed = SourceSettings("git", "ext::rubbish", "main", 3600.0, 5.0)
+    changed = SourceSettings("git", "ext::rubbish", branch("main"), 3600.0, 5.0)
     with pytest.raises(Invalid):
         await bench.daemon.apply(Settings((changed,), (APP,)))
     assert bench.daemon._apps[APP.name].task is running

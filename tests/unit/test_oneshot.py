@@ -10,11 +10,12 @@ import pytest
 from reconciler.app.oneshot import Sight, Workbench, writes_ahead
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
+from reconciler.core.gitref import branch
 from reconciler.core.plan import plan
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from tests.fakes.world import APP, World
 
-SOURCE = SourceSettings(APP.source, "https://git.example.com/shop.git", "main", interval=3600.0, timeout=5.0)
+SOURCE = SourceSettings(APP.source, "https://git.example.com/shop.git", branch("main"), interval=3600.0, timeout=5.0)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.app.settings import load_settings, parse_settings, schema
-from reconciler.app.settings_source import SourceSettings, VerifySettings
+from reconciler.app.settings_source import ForcePush, SecretName, SourceSettings, VerifySettings
 from reconciler.core.duration import parse_duration
+from reconciler.core.gitref import GitRef, RefKind, branch
 from reconciler.core.model import App, Strategy
 from reconciler.errors import Invalid
 
@@ -39,14 +40,14 @@ def changed(old: str, new: str) -> str:
 
 def test_defaults() -> None:
     settings = parse_settings(MINIMAL, "c.yaml")
-    assert settings.sources == (SourceSettings("shop", "/srv/git/shop", "main", 30.0, 60.0),)
+    assert settings.sources == (SourceSettings("shop", "/srv/git/shop", branch("main"), 30.0, 60.0),)
     strategy = Strategy("my-app", scale_down_delay=600.0, abort_scale_down_delay=30.0, progress_deadline=600.0)
     assert settings.apps == (App("my-app", "default", "shop", strategy),)
 
 
 def test_the_example_sets_everything_and_is_valid() -> None:
     settings = load_settings(ROOT / "config" / "reconciler.yaml")
-    assert settings.sources == (SourceSettings("shop", "https://git.example.com/shop.git", "main", 30.0, 60.0),)
+    assert settings.sources == (SourceSettings("shop", "https://git.example.com/shop.git", branch("main"), 30.0, 60.0),)
     (app,) = settings.apps
     assert (app.path, app.version_file, app.templates) == ("apps/my-app", "version", None)
     assert app.values == {"image": "registry.example.com/my-app", "replicas": 3}
@@ -61,7 +62,7 @@ sources:
     app = "{name: b, namespace: web, source: a, path: ./apps//b/, versionFile: v/f, templates: t/, values: {x: 1.10},"
     app += " strategy: {activeService: front, autoPromotionEnabled: true, scaleDownDelay: 0, abortScaleDownDelay: 0s,"
     settings = parse_settings(text.replace("500ms", "2s") + f"apps:\n- {app} progressDeadline: 1h}}}}", "c.yaml")
-    assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", "release/1.x", 90.0, 2.0),)
+    assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", branch("release/1.x"), 90.0, 2.0),)
     strategy = Strategy("front", scale_down_delay=0.0, abort_scale_down_delay=0.0, progress_deadline=3600.0)
     assert settings.apps == (App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}),)
 
@@ -250,3 +251,65 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^{reason}"):
         parse_duration(text)
+
+
+# --- sources ---------------------------------------------------------------------------------------------------
+
+
+def source_with(fields: str, url: str = "https://git.example.com/a.git") -> str:
+    return f"sources:\n- name: shop\n  url: {url}\n{fields}apps: []\n"
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("{}", branch("main")),
+        ("{branch: next}", branch("next")),
+        ("{tag: v1.0.0}", GitRef(RefKind.TAG, "v1.0.0")),
+        ("{semver: '>=1.2.0 <2.0.0'}", GitRef(RefKind.SEMVER, ">=1.2.0 <2.0.0")),
+        ("{commit: " + "9b1f" * 10 + "}", GitRef(RefKind.COMMIT, "9b1f" * 10)),
+    ],
+)
+def test_what_can_be_followed(ref: str, expected: GitRef) -> None:
+    assert parse_settings(source_with(f"  ref: {ref}\n"), "c.yaml").sources[0].ref == expected
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("{branch: a, tag: b}", "ref: must be one of branch, tag, semver, commit, but there are branch and tag"),
+        ("{tag: -x}", "ref.tag: is no name of a tag (see `git help check-ref-format`)"),
+        ("{semver: newest}", "ref.semver: is no range of versions, like `1.x`, `~1.2` or `>=1.2.0 <2.0.0`"),
+        ("{commit: 9b1f}", "ref.commit: is no full id of a commit: 40 digits, in lower case"),
+    ],
+)
+def test_what_cannot_be_followed(ref: str, said: str) -> None:
+    assert refusal(source_with(f"  ref: {ref}\n")) == [f"c.yaml:4: sources[0].{said}"]
+
+
+def test_credentials_suspend_and_force_pushes() -> None:
+    fields = "  secretRef: {name: git.shop}\n  suspend: true\n  onForcePush: refuse\n"
+    (source,) = parse_settings(source_with(fields), "c.yaml").sources
+    assert source.secret == SecretName("default", "git.shop")
+    assert (source.suspend, source.on_force_push, source.credentials) == (True, ForcePush.REFUSE, None)
+    (source,) = parse_settings(source_with("  credentials: /etc/git\n"), "c.yaml").sources
+    assert (source.credentials, source.secret) == (Path("/etc/git"), None)
+    (source,) = parse_settings(source_with("  secretRef: {name: a, namespace: infra}\n"), "c.yaml").sources
+    assert source.secret == SecretName("infra", "a")
+
+
+@pytest.mark.parametrize(
+    ("url", "fields", "said"),
+    [
+        ("https://x/y", "  secretRef: {name: a}\n  credentials: /b\n", "has secretRef and credentials"),
+        ("http://x/y", "  credentials: /b\n", "has credentials, but http:// would let everybody read them"),
+        ("/srv/git", "  credentials: /b\n", "has credentials, but its url is a local repository"),
+        ("https://x/y", "  secretRef: {name: ../a}\n", "secretRef.name: may only hold a-z"),
+        ("https://x/y", "  credentials: ' '\n", "credentials: must be the path of a folder"),
+        ("https://x/y", "  onForcePush: ignore\n", "onForcePush: input should be 'follow' or 'refuse'"),
+        ("https://u:p@x/y", "", "url: holds a password, which the list of processes would show: use `secretRef`"),
+    ],
+)
+def test_sources_that_make_no_sense(url: str, fields: str, said: str) -> None:
+    (line,) = refusal(source_with(fields, url))
+    assert said in line

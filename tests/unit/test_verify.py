@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.adapters.git import AllowedSigners, GitRepository, Keyring, Mirrors, Policy
 from reconciler.adapters.git.address import mirror_name
+from reconciler.core.gitref import GitRef, RefKind
 from reconciler.errors import Transient, Unverified
 from tests.fakes.git import git
 from tests.fakes.signing import HOSTILE, GpgHome, Signature, SignedOrigin, SshKey
@@ -32,12 +33,12 @@ class Bench:
         self._opened: list[GitRepository] = []
         self.start()
 
-    def start(self, policy: Policy | None = None) -> None:
+    def start(self, policy: Policy | None = None, ref: GitRef | str = "main") -> None:
         """A new daemon, with what the former one left on disk."""
         self.policy = policy or self.policy
         url = str(self.origin.path)
         mirrors = Mirrors(self.folder / "mirrors")
-        self.repository = GitRepository(url, "main", mirrors, timeout=60, policy=self.policy)
+        self.repository = GitRepository(url, ref, mirrors, timeout=60, policy=self.policy)
         self._opened.append(self.repository)
 
     async def refused(self) -> Unverified:
@@ -99,6 +100,15 @@ async def test_an_unsigned_commit_is_refused_and_the_last_good_one_stays_in_forc
     assert await bench.repository.read(good, "version") == b"v2"
     last = bench.origin.push(bench.good.signature)
     assert await bench.repository.tip() == last
+
+
+async def test_the_commit_that_a_tag_leads_to_is_held_to_it(bench: Bench) -> None:
+    bad, good = bench.origin.push(None), bench.origin.push(bench.good.signature)
+    git("tag", "-a", "-m", "A tag", "1.0.0", bad, cwd=bench.origin.path)
+    bench.start(ref=GitRef(RefKind.SEMVER, "1.x"))
+    assert (await bench.refused()).commit == bad
+    git("tag", "-a", "-m", "A tag", "1.0.1", good, cwd=bench.origin.path)
+    assert await bench.repository.tip() == good
 
 
 async def test_another_key_is_refused_and_named(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 _APPLY = "application/apply-patch+yaml"
 _JSON_PATCH = "application/json-patch+json"
 _MESSAGE_LIMIT = 1024
+_MAY_NOT_READ = "Create it, correct the source's secretRef, or allow `get` on it: docs/git.md has the Role"
 
 
 Spawn = Callable[[str, Callable[[], Awaitable[None]]], "asyncio.Task[None]"]
@@ -199,6 +201,14 @@ class KubernetesCluster:
         gone = {"kind": ref.kind, "metadata": {"namespace": namespace, "name": ref.name, "uid": ref.uid}}
         self._store.drop(gone)
         return answer.get("code") != 404
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
+        """See `ports.Cluster`. Not from the watch: that shows this daemon's own objects alone."""
+        try:
+            found = await send(self._api, "GET", KINDS["Secret"].path(namespace, name))
+        except Blocked as error:
+            raise Blocked(error.what, where=error.where, untouched=error.untouched, todo=_MAY_NOT_READ) from None
+        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:
         """See `ports.Cluster`."""

@@ -1,4 +1,4 @@
-"""What may be asked of Git: addresses, branch names, paths. Text in, text out; anything hostile is refused here.
+"""What may be asked of Git: addresses, refs, paths. Text in, text out; anything hostile is refused here.
 
 Git commands get these strings as arguments, so the checks are the first of two defences; the second is that
 every command line ends its options with `--` and that git itself only speaks the transports in `SCHEMES`.
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from reconciler.core.address import SCHEME, SCHEMES, address_fault, branch_fault, is_local, masked
+from reconciler.core.address import SCHEME, SCHEMES, address_fault, is_local, masked
+from reconciler.core.gitref import GitRef, ref_fault
 from reconciler.errors import Invalid, Transient
 
 UNTOUCHED = "Nothing was changed in the cluster"
@@ -23,15 +24,15 @@ class Place:
     """Where a fault is, as an error names it; its address never shows a secret."""
 
     url: str
-    branch: str
+    ref: GitRef
     commit: str = ""
     path: str = ""
 
     def __str__(self) -> str:
-        branch = f"branch {self.branch} of {masked(self.url)}"
+        ref = f"{self.ref} of {masked(self.url)}"
         if not self.commit:
-            return branch
-        return f"{self.path or '.'} at commit {self.commit[:10]} ({branch})"
+            return ref
+        return f"{self.path or '.'} at commit {self.commit[:10]} ({ref})"
 
     def invalid(self, what: str, todo: str) -> Invalid:
         """The error for an answer that cannot be used; it stays until Git or the configuration changes."""
@@ -66,11 +67,12 @@ def address_of(url: str) -> str:
     return str((Path(unquote(urlsplit(url).path)) if SCHEME.match(url) else Path(url)).absolute())
 
 
-def check_branch(branch: str, url: str) -> str:
-    """`branch` itself, if git-check-ref-format(1) allows it as a branch; otherwise raises Invalid."""
-    if branch_fault(branch):
-        raise Place(url, repr(branch)).invalid("this is not a branch name", "Correct ref.branch of the source")
-    return branch
+def check_ref(ref: GitRef, url: str) -> GitRef:
+    """`ref` itself, if it may be given to git (by git-check-ref-format(1), for a name); otherwise raises Invalid."""
+    if fault := ref_fault(ref):
+        shown = GitRef(ref.kind, repr(ref.text))
+        raise Place(url, shown).invalid(f"ref.{ref.kind} {fault}", f"Correct ref.{ref.kind} of the source")
+    return ref
 
 
 def split_path(path: str, place: Place) -> tuple[str, ...]:

@@ -3,35 +3,53 @@
 The mirror is a cache. Whatever is wrong with it (killed git, left-over lock, full or corrupted disk), the cure is
 one: build a new one beside it and put that in its place. The old one stays until the new one is complete.
 
-It holds only the tips, without history (`--depth=1`; `verify` may bring some), under
-`refs/reconciler/heads/<branch>`. Old tips stay readable until `maintain` drops them, after some `MANY_PACKS` fetches;
-git's own automatic gc is off, since it would run in the middle of a release.
+It holds only the tips, without history (`--depth=1`; `verify` may bring some), under `refs/reconciler/heads/<branch>`,
+`tags/<tag>` and the like. Old tips stay readable until `maintain` drops them, after some `MANY_PACKS` fetches; git's
+own automatic gc is off, since it would run in the middle of a release. What was accepted last (see `app.sources`) is
+never dropped, and its id stands beside the mirror, so that it outlives a mirror that has to be built anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 import time
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
+from reconciler.adapters.git.access import remove_leftovers
 from reconciler.adapters.git.address import Place, address_of, local_git_dir
+from reconciler.adapters.git.history import follows
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, GitTooLarge, Growth, Runner, config_text
 from reconciler.core.address import is_local
+from reconciler.core.gitref import GitRef, RefKind, commit_fault, highest
 from reconciler.errors import Invalid
 
 MANY_PACKS = 200
 """Packs (one per fetch, usually a few KB) at which `maintain` is due; keeps look-ups and the disk small."""
 FETCH_LIMIT = 1 << 30
 """Bytes that one fetch may bring: the files of one commit without its history, packed."""
+_TAGS, _PEELED = "refs/tags/", "^{}"
 _LEFTOVER_AGE = 3600.0
 """Seconds after which a half-built mirror is that of a killed process, not of one that is at work beside us."""
 _FETCH = (
     *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
     "--no-auto-maintenance",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a ref led to: the commit, the object to be fetched (an annotated tag, or the commit itself), and the tag
+    if it was one."""
+
+    commit: str
+    target: str
+    tag: str = ""
 
 
 class Mirror:
@@ -47,29 +65,55 @@ class Mirror:
         self._many_packs = many_packs
         self._fetch_limit = fetch_limit
         self._too_large: dict[str, str] = {}
-        self._tips: dict[str, str] = {}
+        self._tips: dict[GitRef, Found] = {}
+        self._chosen: dict[GitRef, tuple[frozenset[str], str | None]] = {}
         self._restored: set[str] = set()
         self._prepared = self._worn = False
 
-    def tip(self, git: Runner, place: Place, deadline: float) -> str:
-        """The commit that `place.branch` points to, and it is in the mirror afterwards. `deadline`: time.monotonic.
+    def tip(self, git: Runner, place: Place, deadline: float) -> Found:
+        """What `place.ref` leads to now, and it is in the mirror afterwards. `deadline`: time.monotonic.
 
-        Asking costs one `ls-remote`; something is fetched only if the answer is new. Exactly that commit is
-        fetched, so that what is returned is what was advertised even if somebody pushes in between.
+        Asking costs one `ls-remote` (a commit's id is not asked for at all); something is fetched only if the answer
+        is new. Exactly that object is fetched, so that what is returned is what was advertised even if somebody pushes
+        in between.
 
         Raises:
-            Invalid: the repository answers, but has no such branch, or sends too much.
+            Invalid: the repository answers, but has no such branch, tag or commit, or sends too much.
             GitFailed, GitTimedOut: it does not answer.
         """
-        self._prepare(place)
-        name = f"refs/heads/{place.branch}"
-        commit = self._advertised(git, place, deadline, name).get(name)
-        if commit is None:
-            raise self._no_branch(place, self._advertised(git, place, deadline, "refs/heads/*"))
-        if self._tips.get(place.branch) != commit:
-            self._bring(git, place, commit, f"refs/reconciler/heads/{quote(place.branch, safe='')}", deadline)
-            self._tips[place.branch] = commit
-        return commit
+        self.prepare(place)
+        found = self._found(git, place, deadline)
+        if self._tips.get(place.ref) != found:
+            self._bring_known(git, place, found.target, _name_of(place.ref), deadline)
+            if found.tag:
+                self._require_commit(git, place, found, deadline)
+            self._tips[place.ref] = found
+        return found
+
+    def follows(self, git: Runner, place: Place, commit: str, earlier: str, deadline: float) -> bool:
+        """Whether `commit`, a tip that is in the mirror, came after `earlier`; see `history.follows`."""
+        return follows(git, self.path, place, commit, earlier, deadline, limit=self._fetch_limit)
+
+    def accepted(self, keeper: str) -> str | None:
+        """What `accept` noted last."""
+        try:
+            with (self._folder / "accepted" / keeper).open("rb") as file:
+                commit = file.read(100).decode(errors="replace").strip()
+        except OSError:
+            return None
+        return None if commit_fault(commit) else commit
+
+    def accept(self, git: Runner, place: Place, keeper: str, commit: str, deadline: float) -> None:
+        """Notes `commit` for `keeper`, and keeps it in the mirror if it is there."""
+        self.prepare(place)
+        note = self._folder / "accepted" / keeper
+        note.parent.mkdir(mode=0o700, exist_ok=True)
+        draft = note.with_name(f"{keeper}.{os.getpid()}")
+        draft.write_text(f"{commit}\n")
+        draft.replace(note)
+        with contextlib.suppress(GitFailed):  # a broken mirror: the next fetch or read heals it
+            name = f"refs/reconciler/accepted/{keeper}"
+            git.run(f"--git-dir={self.path}", "update-ref", name, commit, cwd=self._folder, deadline=deadline)
 
     def restore(self, git: Runner, place: Place, deadline: float, *, damaged: int | None) -> None:
         """Brings `place.commit` back after a read missed it.
@@ -81,17 +125,11 @@ class Mirror:
             Invalid: the repository answers, but no longer gives out that commit, or sends too much.
             GitFailed, GitTimedOut: it does not answer.
         """
-        self._prepare(place)
+        self.prepare(place)
         self._worn = self._worn or damaged == self.generation
         if place.commit in self._restored and not self._worn:
             return
-        try:
-            self._bring(git, place, place.commit, "refs/reconciler/commit", deadline)
-        except GitFailed as failure:
-            # upload-pack's two ways to refuse an object: unknown, or not allowed by uploadpack.allow*.
-            if "not our ref" in str(failure) or "unadvertised object" in str(failure):
-                raise place.invalid("the commit is no longer in the repository", "Push it again") from failure
-            raise
+        self._bring_known(git, place, place.commit, "refs/reconciler/commit", deadline)
         self._restored.add(place.commit)
 
     def deepen(self, git: Runner, place: Place, commit: str, ref: str, depth: int, deadline: float) -> None:
@@ -125,7 +163,8 @@ class Mirror:
             self._worn = True
         self.generation += 1  # a reader would keep the dropped packs open, and their disk space taken
 
-    def _prepare(self, place: Place) -> None:
+    def prepare(self, place: Place) -> None:
+        """Makes the folder with git's configuration, once."""
         if self._prepared:
             return
         own = {self.path, self.path.resolve()}
@@ -137,23 +176,58 @@ class Mirror:
         draft = self.config.with_name(f"gitconfig.{os.getpid()}")
         draft.write_text(config_text(sorted(own)))
         draft.replace(self.config)
+        remove_leftovers(self._folder)
         self._prepared = True
 
-    def _advertised(self, git: Runner, place: Place, deadline: float, pattern: str) -> dict[str, str]:
-        command = ("ls-remote", "--quiet", "--", address_of(place.url), pattern)
+    def _found(self, git: Runner, place: Place, deadline: float) -> Found:
+        ref = place.ref
+        if ref.kind is RefKind.COMMIT:
+            return Found(ref.text, ref.text)
+        if ref.kind is RefKind.BRANCH:
+            name = f"refs/heads/{ref.text}"
+            commit = self._advertised(git, place, deadline, "--heads", name).get(name)
+            if commit is None:
+                raise _missing(place, self._advertised(git, place, deadline, "--heads"))
+            return Found(commit, commit)
+        tags = self._advertised(git, place, deadline, "--tags", *_patterns(ref))
+        chosen = ref.text if ref.kind is RefKind.TAG else self._highest(ref, frozenset(map(_short, tags)))
+        if chosen is None or _TAGS + chosen not in tags:
+            raise _missing(place, self._advertised(git, place, deadline, "--tags"))
+        target = tags[_TAGS + chosen]
+        return Found(tags.get(f"{_TAGS}{chosen}{_PEELED}", target), target, chosen)
+
+    def _highest(self, ref: GitRef, tags: frozenset[str]) -> str | None:
+        """Worked out anew only if there are other tags: thousands of them take a while."""
+        if ref not in self._chosen or self._chosen[ref][0] != tags:
+            self._chosen[ref] = tags, highest(ref.text, tags)
+        return self._chosen[ref][1]
+
+    def _advertised(self, git: Runner, place: Place, deadline: float, kind: str, *patterns: str) -> dict[str, str]:
+        """Full names of refs, and what they point to; of an annotated tag also, with `^{}`, what that points to."""
+        command = ("ls-remote", "--quiet", kind, "--", address_of(place.url), *patterns)
         try:
             lines = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace").splitlines()
         except GitTooLarge as error:
             raise _too_much(place, str(error)) from None
-        return {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
+        return {name: target for target, _, name in (line.partition("\t") for line in lines)}
 
-    def _no_branch(self, place: Place, advertised: dict[str, str]) -> Invalid:
-        names = sorted(name.removeprefix("refs/heads/") for name in advertised if name.startswith("refs/heads/"))
-        if not names:
-            return place.invalid(f"there is no branch {place.branch}: the repository is empty", "Push the branch")
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        what = f"there is no branch {place.branch}; there are {', '.join(names[:5])}{more}"
-        return place.invalid(what, "Push the branch, or correct ref.branch of the source")
+    def _require_commit(self, git: Runner, place: Place, found: Found, deadline: float) -> None:
+        command = (f"--git-dir={self.path}", "cat-file", "-t", found.commit)
+        kind = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace").strip()
+        if kind != "commit":
+            raise place.invalid(f"the tag {found.tag} points to a {kind}, not to a commit", "Tag a commit")
+
+    def _bring_known(self, git: Runner, place: Place, target: str, ref: str, deadline: float) -> None:
+        try:
+            self._bring(git, place, target, ref, deadline)
+        except GitFailed as failure:
+            # upload-pack's two ways to refuse an object: unknown, or not allowed by uploadpack.allow*.
+            if "not our ref" not in str(failure) and "unadvertised object" not in str(failure):
+                raise
+            if place.ref.kind is RefKind.COMMIT and not place.commit:
+                what = f"the repository does not give out commit {target}"
+                raise place.invalid(what, "Correct ref.commit, or follow a branch or tag") from None
+            raise place.invalid("the commit is no longer in the repository", "Push it again") from None
 
     def _bring(self, git: Runner, place: Place, commit: str, ref: str, deadline: float) -> None:
         if commit in self._too_large:  # it will not have shrunk: wait for another one
@@ -206,9 +280,42 @@ class Mirror:
         self.generation += 1
 
     def _remove_leftovers(self) -> None:
+        remove_leftovers(self._folder)
         for path in (*self._folder.glob("new-*"), *self._folder.glob("verify-*")):
             if time.time() - path.stat().st_mtime > _LEFTOVER_AGE:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _name_of(ref: GitRef) -> str:
+    """Where a ref's tip is kept in the mirror: in a file, whose name has an end at 255 bytes."""
+    folder = "heads" if ref.kind is RefKind.BRANCH else f"{ref.kind}s"
+    name = quote(ref.text, safe="")
+    return f"refs/reconciler/{folder}/{name if len(name) < 200 else sha256(name.encode()).hexdigest()}"
+
+
+def _patterns(ref: GitRef) -> tuple[str, ...]:
+    """What to ask for; a range is known to us alone, so it asks for all tags."""
+    return (_TAGS + ref.text, _TAGS + ref.text + _PEELED) if ref.kind is RefKind.TAG else ()
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(_TAGS).removesuffix(_PEELED)
+
+
+def _missing(place: Place, advertised: dict[str, str]) -> Invalid:
+    ref = place.ref
+    what = f"there is no {ref.kind} {ref.text}"
+    if ref.kind is RefKind.SEMVER:
+        what = f"no tag is a version in {ref.text}"
+    names = sorted({_short(name.removeprefix("refs/heads/")) for name in advertised})
+    if not names:
+        empty = "the repository is empty" if ref.kind is RefKind.BRANCH else "the repository has no tags"
+        return place.invalid(f"{what}: {empty}", f"Push the {'branch' if ref.kind is RefKind.BRANCH else 'tag'}")
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return place.invalid(
+        f"{what}; there are {', '.join(names[:5])}{more}",
+        f"Push the {'branch' if ref.kind is RefKind.BRANCH else 'tag'}, or correct ref.{ref.kind} of the source",
+    )
 
 
 def _unfinished(packs: Path) -> set[Path]:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,8 @@ def config_text(own: Sequence[Path]) -> str:
 def environment(config: Path, ssh_command: str) -> dict[str, str]:
     """The whole environment for git. Of the daemon's own only `_KEPT` is handed on.
 
-    A variable such as GIT_DIR, GIT_CONFIG_COUNT or GIT_PROXY_COMMAND therefore cannot leak in. Credentials come
-    from the URL, `~/.netrc`, `~/.ssh` or an ssh agent; nobody is ever prompted.
+    A variable such as GIT_DIR, GIT_CONFIG_COUNT or GIT_PROXY_COMMAND therefore cannot leak in. Without credentials
+    of the source (`access`), they come from `~/.netrc`, `~/.ssh` or an ssh agent; nobody is ever prompted.
     """
     return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
         "LC_ALL": "C",
@@ -127,7 +127,7 @@ def environment(config: Path, ssh_command: str) -> dict[str, str]:
         "GIT_CEILING_DIRECTORIES": str(config.parent.parent),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
-        "GIT_SSH_COMMAND": f"{ssh_command} -oBatchMode=yes",
+        "GIT_SSH_COMMAND": ssh_command,
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_OPTIONAL_LOCKS": "0",
@@ -142,6 +142,15 @@ class Runner:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
+
+    @contextlib.contextmanager
+    def using(self, env: Mapping[str, str]) -> Iterator[None]:
+        """Runs every git with that environment for as long as the `with` lasts. For the network thread."""
+        former, self._env = self._env, dict(env)
+        try:
+            yield
+        finally:
+            self._env = former
 
     def run(
         self,

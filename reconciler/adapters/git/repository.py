@@ -13,14 +13,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from reconciler.adapters.git.address import Place, address_of, check_branch, mirror_name, split_path
+from reconciler.adapters.git.access import Access, Keys, explained, no_keys, opened, ssh_without_keys
+from reconciler.adapters.git.address import Place, address_of, check_ref, mirror_name, split_path
 from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
 from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
 from reconciler.adapters.git.verify import Policy, Verifier
+from reconciler.core.credentials import Credentials
+from reconciler.core.gitref import GitRef, branch
 from reconciler.errors import Transient
 
 T = TypeVar("T")
@@ -35,13 +39,13 @@ class _Unreadable(Exception):
 
 
 class _Shared:
-    """What all branches of one URL have in common: the mirror, its reader and their two threads."""
+    """What all refs of one URL have in common: the mirror, its reader and their two threads."""
 
     def __init__(self, mirror: Mirror, ssh_command: str, name: str) -> None:
         self.users = 0
         self.mirror = mirror
         self.name = name
-        self.env = environment(mirror.config, ssh_command)
+        self.env = environment(mirror.config, ssh_without_keys(ssh_command))
         self.network = ThreadPoolExecutor(1, f"git-network-{name}")
         self.reading = ThreadPoolExecutor(1, f"git-reading-{name}")
         self._objects: Objects | None = None
@@ -89,11 +93,11 @@ class _Shared:
 
 
 class Mirrors:
-    """The mirrors below one data directory, one per repository URL, shared by all its branches and apps.
+    """The mirrors below one data directory, one per repository URL, shared by all its refs and apps.
 
     Args:
         root: the directory; made when it is first needed. Losing it costs one fetch per repository.
-        ssh_command: how git calls ssh, with a key file for example; `-oBatchMode=yes` is added.
+        ssh_command: how git calls ssh for a repository without credentials of its own; strict options are added.
         many_packs: fetches (each leaves a pack) after which a mirror is tidied.
         fetch_limit: bytes that one fetch may bring.
     """
@@ -124,49 +128,76 @@ class Mirrors:
 
 
 class GitRepository:
-    """One branch of one Git repository, as `ports.Repository` describes it.
+    """One ref of one Git repository, as `ports.Repository` describes it.
 
     Args:
         url: a path, or a URL of file, http(s) or ssh (also scp-like, `git@host:path`).
-        branch: its short name, `main`.
+        ref: what to follow; a text is the short name of a branch, `main`.
         mirrors: where the copies live; give the same object to every repository.
         timeout: seconds that one call may spend on Git; at its end the processes are killed.
         limits: the most that is read.
+        keys: looked up before every operation on the network.
+        keeper: whose note `accept` keeps.
         policy: whose signature a commit needs before it is returned; None: nobody's.
 
     Raises:
-        Invalid: for an address or a branch name that git must not be given.
+        Invalid: for an address or a ref that git must not be given.
     """
 
     def __init__(
         self,
         url: str,
-        branch: str,
+        ref: GitRef | str,
         mirrors: Mirrors,
         *,
         timeout: float = 60.0,
         limits: Limits | None = None,
+        keys: Keys = no_keys,
+        keeper: str = "",
         policy: Policy | None = None,
     ) -> None:
         address_of(url)
-        self._place = Place(url, check_branch(branch, url))
+        self._place = Place(url, check_ref(branch(ref) if isinstance(ref, str) else ref, url))
+        self._keys = keys
+        self._keeper = sha256(f"{keeper}\0{self._place.ref}".encode()).hexdigest()[:16]
+        self.tag = ""
+        """The tag that the last tip was found by; '' if it was none."""
         self._timeout = timeout
         self._limits = limits or Limits()
         self._mirrors = mirrors
         self._shared = mirrors._take(url)
         self._git = Runner(self._shared.env)
-        self._verifier = Verifier(policy, self._shared.mirror, self._git, branch) if policy else None
+        self._verifier = Verifier(policy, self._shared.mirror, self._git, str(self._place.ref)) if policy else None
         self._closed = False
 
     async def tip(self) -> str:
-        """The full commit id that the branch points to now, fetched and ready to be read.
+        """The full commit id that the ref leads to now, fetched and ready to be read.
 
         Raises:
             Transient: the repository cannot be reached, refuses us, or takes too long.
-            Invalid: there is no such branch; the error names some that there are. Or it sends too much.
+            Invalid: there is no such ref; the error names some that there are. Or it sends too much.
             Unverified: the policy refuses that commit; the error has the one that stays in force.
         """
         return await self._fetching(self._place, self._tip)
+
+    async def follows(self, commit: str, earlier: str) -> bool:
+        """Whether `commit`, the last tip, came after `earlier`: False if history was written anew. Raises Transient."""
+        mirror = self._shared.mirror
+        return await self._fetching(
+            self._place, lambda deadline: mirror.follows(self._git, self._place, commit, earlier, deadline)
+        )
+
+    async def accepted(self) -> str | None:
+        """The commit that `accept` noted last, if the data directory still has that note."""
+        self._check_open(self._place)
+        return await asyncio.to_thread(self._shared.mirror.accepted, self._keeper)
+
+    async def accept(self, commit: str) -> None:
+        """Notes `commit` as in force, for after a restart, and keeps it readable. Raises Transient."""
+        mirror, keeper = self._shared.mirror, self._keeper
+        await self._offline(
+            self._place, lambda deadline: mirror.accept(self._git, self._place, keeper, commit, deadline)
+        )
 
     async def read(self, commit: str, path: str) -> bytes:
         """The file at `path` (from the repository's root, '/'-separated) in `commit` (full id).
@@ -194,19 +225,41 @@ class GitRepository:
 
     def _tip(self, deadline: float) -> str:
         mirror = self._shared.mirror
-        commit = mirror.tip(self._git, self._place, deadline)
+        found = mirror.tip(self._git, self._place, deadline)
+        self.tag = found.tag
         if mirror.maintenance_due:
             # After the answer, as it may take longer than a release should wait. Not when the thread is ending.
             with contextlib.suppress(RuntimeError):
                 self._shared.network.submit(lambda: mirror.maintain(self._git, time.monotonic() + self._timeout))
         if self._verifier:
-            self._verifier.accept(self._place, commit, deadline)
-        return commit
+            self._verifier.accept(self._place, found.commit, deadline)
+        return found.commit
 
     async def _fetching(self, place: Place, job: Callable[[float], T]) -> T:
+        """`job` on the network thread, with the credentials as they are now."""
+        self._check_open(place)
+        keys = await self._keys()
+
+        def with_keys(deadline: float) -> T:
+            self._shared.mirror.prepare(place)
+            with opened(keys, self._shared.env, self._shared.mirror.config) as access:
+                return self._with_access(access, place, keys, lambda: job(deadline))
+
+        return await self._offline(place, with_keys)
+
+    def _with_access(self, access: Access, place: Place, keys: Credentials | None, job: Callable[[], T]) -> T:
+        try:
+            with self._git.using(access.env):
+                return job()
+        except GitFailed as failure:
+            what, todo = explained(access.masked(str(failure)), keys)
+            raise place.transient(f"git failed: {what}", todo) from None
+
+    async def _offline(self, place: Place, job: Callable[[float], T]) -> T:
+        """`job` on the network thread, which serialises all writing."""
         self._check_open(place)
 
-        def timed() -> T:  # the clock starts when the thread is free, not while another branch fetches
+        def timed() -> T:  # the clock starts when the thread is free, not while another ref is fetched
             return job(time.monotonic() + self._timeout)
 
         try:
