@@ -186,9 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
         return {
             "PATH": os.environ["PATH"],
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
+            "GIT_CONFIG_KEY_1": "uploadpack.allowFilter",
+            "GIT_CONFIG_VALUE_1": "true",
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_PROJECT_ROOT": str(self.server_state.root),
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),

@@ -299,6 +299,22 @@ async def test_ssh_and_an_annotated_tag(opened: Open, sshd: SshServer, folder: F
     assert await repository.read(first, "version") == b"v1"
 
 
+async def test_history_is_read_over_https_and_ssh(
+    opened: Open, server: HttpsServer, sshd: SshServer, folder: Folder, origin: GitOrigin
+) -> None:
+    """With files left out (HTTPS, protocol 2) and by a server that cannot do that (SSH, protocol 0)."""
+    folder.write(bearerToken=TOKEN, identity=sshd.identity, known_hosts=sshd.known_hosts)
+    both = opened(server.url("shop.git")), opened(sshd.url(origin.path))
+    first = origin.tip()
+    for content in (b"2", b"3", b"4"):
+        origin.commit({"version": content}, unrelated=False)
+    for repository in both:
+        assert await repository.follows(await repository.tip(), first)
+    origin.commit({"version": b"5"}, unrelated=True)
+    for repository in both:
+        assert not await repository.follows(await repository.tip(), first)
+
+
 async def test_ssh_to_a_host_with_another_key(opened: Open, sshd: SshServer, folder: Folder, origin: GitOrigin) -> None:
     folder.write(identity=sshd.identity, known_hosts=sshd.known_as("other"))
     error = await failure(opened(sshd.url(origin.path)))

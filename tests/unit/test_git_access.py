@@ -8,12 +8,13 @@ import shutil
 import stat
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from reconciler.adapters.git.access import opened, remove_leftovers
-from reconciler.adapters.git.process import config_text, environment
+from reconciler.adapters.git.process import config_text, environment, telling
 from reconciler.core.credentials import Credentials, read_credentials
 
 KEY = b"-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -58,9 +59,10 @@ def test_git_reads_the_header_back_byte_by_byte(config: Path) -> None:
         assert _configured("http.extraHeader", access.env) == 'Authorization: Bearer a"\\b;#c'
 
 
-def _configured(name: str, env: dict[str, str] | object) -> str:
-    assert isinstance(env, dict)
-    done = subprocess.run(["git", "config", "--get", name], env=env, capture_output=True, text=True, check=True)
+def _configured(name: str, env: Mapping[str, str]) -> str:
+    """What git takes a setting for; '' if it has none. Away from any repository, which would have its own."""
+    command, where = ["git", "config", "--get", name], env["HOME"]
+    done = subprocess.run(command, env=dict(env), cwd=where, capture_output=True, text=True, check=False)
     return done.stdout.rstrip("\n")
 
 
@@ -68,8 +70,7 @@ def test_a_ca_alone_lets_redirects_be_followed(config: Path) -> None:
     with opened(Credentials(ca=b"PEM\n"), {"GIT_SSL_CAINFO": "/x", **environment(config, "ssh")}, config) as access:
         assert "GIT_SSL_CAINFO" not in access.env, "it would win over the configuration"
         assert _configured("http.sslCAInfo", access.env).endswith("/ca.crt")
-        asked = subprocess.run(["git", "config", "--get", "http.followRedirects"], env=dict(access.env), check=False)
-        assert asked.returncode == 1
+        assert _configured("http.followRedirects", access.env) == ""
 
 
 @pytest.mark.skipif(not shutil.which("ssh"), reason="there is no ssh")
@@ -101,6 +102,8 @@ def test_secrets_are_masked_in_what_git_says(config: Path) -> None:
     keys = Credentials(username=b"shop", password=b"p4ssw0rd")
     with opened(keys, environment(config, "ssh"), config) as access:
         said = access.masked("remote: shop, p4ssw0rd is wrong (Basic c2hvcDpwNHNzdzByZA==)")
+        long = b"fatal: " + b"x" * 295 + b" p4ssw0rd"
+        assert telling(long, access.masked).endswith("x ***"), "half a secret, cut off"
     assert said == "remote: shop, *** is wrong (Basic ***)"
 
 

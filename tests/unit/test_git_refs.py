@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -209,6 +210,18 @@ async def test_a_branch_that_was_set_back_or_written_anew_does_not_follow(opened
     unrelated = origin.commit({"version": b"4"})
     assert await repository.tip() == unrelated
     assert not await repository.follows(unrelated, amended)
+
+
+async def test_history_is_read_without_its_files(opened: Open, origin: GitOrigin, tmp_path: Path) -> None:
+    before = origin.commit({"version": b"1"})
+    for number in range(3):
+        origin.commit({"version": b"2", "large": random.Random(number).randbytes(2 << 20)}, unrelated=False)
+    commit = origin.commit({"version": b"3"}, unrelated=False)
+    mirrors = Mirrors(tmp_path / "mirrors", fetch_limit=1 << 20)
+    repository = GitRepository(str(origin.path), "main", mirrors, timeout=SOON)
+    assert await repository.tip() == commit
+    assert await repository.follows(commit, before), "more than the limit of a fetch would come with the files"
+    await repository.close()
 
 
 async def test_what_looking_at_history_fetched_does_not_stay(opened: Open, origin: GitOrigin, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from reconciler.adapters.git.process import GitTooLarge, Growth, Runner
 
 DEPTHS = (50, 1000)
 """Generations that are looked at, at first and at most. Beyond, `earlier` counts as lost."""
+_REMOTE = "history"
 _FETCH = (
     *("fetch", "--quiet", "--filter=tree:0", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
     "--no-auto-maintenance",
@@ -35,8 +36,11 @@ def follows(git: Runner, mirror: Path, place: Place, commit: str, earlier: str, 
     draft = Path(tempfile.mkdtemp(prefix="new-", dir=mirror.parent))
     try:
         git.run("init", "--quiet", "--bare", "--", str(draft), cwd=mirror.parent, deadline=deadline)
+        # By a name, as git cannot leave anything out of what it fetches by a path (promisor_remote_new in its sources).
+        remote = (f"--git-dir={draft}", "config", f"remote.{_REMOTE}.url", address_of(place.url))
+        git.run(*remote, cwd=mirror.parent, deadline=deadline)
         for depth in DEPTHS:
-            if earlier in _history(git, draft, place, commit, depth, deadline, limit):
+            if earlier in _history(git, draft, commit, depth, deadline, limit):
                 return True
             if not (draft / "shallow").exists():  # that was all of it (gitrepository-layout(5))
                 return False
@@ -54,14 +58,12 @@ def _parents(git: Runner, mirror: Path, commit: str, deadline: float) -> list[st
     return [line.removeprefix("parent ") for line in headers if line.startswith("parent ")]
 
 
-def _history(
-    git: Runner, draft: Path, place: Place, commit: str, depth: int, deadline: float, limit: int
-) -> frozenset[str]:
+def _history(git: Runner, draft: Path, commit: str, depth: int, deadline: float, limit: int) -> frozenset[str]:
     """The last `depth` generations up to `commit`.
 
     Not by `merge-base`: asked about a commit that is not there, an old git would fetch that from the server.
     """
-    fetch = (f"--git-dir={draft}", *_FETCH, f"--depth={depth}", "--", address_of(place.url), f"+{commit}:refs/history")
+    fetch = (f"--git-dir={draft}", *_FETCH, f"--depth={depth}", "--", _REMOTE, f"+{commit}:refs/history")
     growth = Growth(draft / "objects/pack", limit)
     git.run(*fetch, cwd=draft.parent, deadline=deadline, growth=growth)
     found = git.run(f"--git-dir={draft}", "rev-list", "refs/history", cwd=draft.parent, deadline=deadline)

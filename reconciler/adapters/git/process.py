@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ _CONFIG = """\
     writeCommitGraph = false
     # Always keep the pack: it appears whole or not at all, where loose objects appear one by one.
     unpackLimit = 1
+[uploadpack]
+    # For the upload-pack that git starts for a local repository: history can then be read without its files.
+    allowFilter = true
 [submodule]
     recurse = false
 [gc]
@@ -139,18 +142,20 @@ class Runner:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = dict(env)
+        self._mask: Callable[[str], str] = _as_it_is
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
 
     @contextlib.contextmanager
-    def using(self, env: Mapping[str, str]) -> Iterator[None]:
-        """Runs every git with that environment for as long as the `with` lasts. For the network thread."""
-        former, self._env = self._env, dict(env)
+    def using(self, env: Mapping[str, str], mask: Callable[[str], str]) -> Iterator[None]:
+        """Runs every git with that environment for as long as the `with` lasts, and puts what it complains of through
+        `mask`. For the network thread."""
+        former, self._env, self._mask = self._env, dict(env), mask
         try:
             yield
         finally:
-            self._env = former
+            self._env, self._mask = former, _as_it_is
 
     def run(
         self,
@@ -182,7 +187,7 @@ class Runner:
             with self._lock:
                 self._running.discard(process)
         if process.returncode:
-            what = telling(output.stderr) or f"{program} ended with status {process.returncode}"
+            what = telling(output.stderr, self._mask) or f"{program} ended with status {process.returncode}"
             raise GitFailed(what, bytes(output.stderr))
         return bytes(output.stdout)
 
@@ -304,9 +309,14 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
             os.killpg(process.pid, number)
 
 
-def telling(stderr: bytes | bytearray) -> str:
-    """What git said last, without its general advice: one line, 300 characters at most."""
-    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines()]
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def telling(stderr: bytes | bytearray, mask: Callable[[str], str] = _as_it_is) -> str:
+    """What git said last, without its general advice: one line, 300 characters at most. Masked before it is cut off, as
+    half a secret would not be known for one."""
+    lines = [line.strip() for line in mask(stderr.decode(errors="replace")).splitlines()]
     lines = [line for line in lines if line and not line.startswith(_HINTS)]
     # "Could not read from remote repository" alone says nothing; the line before it is ssh's reason.
     vague = len(lines) > 1 and "Could not read from remote" in lines[-1]

@@ -249,10 +249,10 @@ class GitRepository:
 
     def _with_access(self, access: Access, place: Place, keys: Credentials | None, job: Callable[[], T]) -> T:
         try:
-            with self._git.using(access.env):
+            with self._git.using(access.env, access.masked):
                 return job()
         except GitFailed as failure:
-            what, todo = explained(access.masked(str(failure)), keys)
+            what, todo = explained(str(failure), keys)
             raise place.transient(f"git failed: {what}", todo) from None
 
     async def _offline(self, place: Place, job: Callable[[float], T]) -> T:
