@@ -18,7 +18,7 @@ help: ## shows this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The Python side: a virtual environment of exactly what the lock file says.
-$(READY): requirements.lock pyproject.toml
+$(READY): requirements.lock pyproject.toml tools/venv.sh
 	@bash tools/venv.sh $(VENV)
 	@touch $(READY)
 

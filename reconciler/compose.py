@@ -15,9 +15,12 @@ from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
 from reconciler.adapters.git import (
+    AllowedSigners,
     GitRepository,
+    Keyring,
     Keys,
     Mirrors,
+    Policy,
     keys_of_folder,
     keys_of_secret,
     local_git_dir,
@@ -29,7 +32,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import SecretName, SourceSettings
+from reconciler.app.settings_source import SecretName, SourceSettings, VerifySettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.core.gitref import RefKind
@@ -248,8 +251,11 @@ def _tells_by_files(source: SourceSettings) -> bool:
 
 
 def _repository(source: SourceSettings, mirrors: Mirrors, cluster: Cluster | None) -> GitRepository:
+    policy = _policy(source.verify) if source.verify else None
+    # What was accepted by other rules is not known to this source.
+    keeper = f"{source.name}\0{source.verify}" if source.verify else source.name
     timeout, keys = source.timeout, _keys(source, cluster)
-    return GitRepository(source.url, source.ref, mirrors, timeout=timeout, keys=keys, keeper=source.name)
+    return GitRepository(source.url, source.ref, mirrors, timeout=timeout, keys=keys, keeper=keeper, policy=policy)
 
 
 def _keys(source: SourceSettings, cluster: Cluster | None) -> Keys:
@@ -269,6 +275,11 @@ async def _no_cluster(secret: SecretName) -> Mapping[str, bytes]:
         untouched="Nothing was read",
         todo="Use `reconciler plan`, or a folder (`credentials`) instead of secretRef",
     )
+
+
+def _policy(verify: VerifySettings) -> Policy:
+    signers, keyring = verify.allowed_signers, verify.keyring
+    return Policy(AllowedSigners(Path(signers)) if signers else Keyring(Path(keyring)), every=verify.every)
 
 
 def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:

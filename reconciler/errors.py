@@ -7,6 +7,7 @@
     ├── Conflict               somebody else wrote first: look again at once, then decide afresh
     └── Permanent              the same input gives the same failure: wait until the input changes
         ├── Invalid            Git or the configuration says something unusable (exit code 3)
+        │   └── Unverified     a commit's signature does not hold; an earlier commit may still be in force
         └── Blocked            the cluster holds something in the way that is not ours to change
 
 An adapter raises only these. Whatever else escapes is a bug, and is caught in one place: the loop.
@@ -67,6 +68,17 @@ class Permanent(ReconcilerError):
 
 class Invalid(Permanent):
     """Git or the configuration holds something that cannot be used."""
+
+
+class Unverified(Invalid):
+    """The branch's tip `commit` must not be acted upon. `in_force` was accepted before it, and may be; '': none was."""
+
+    def __init__(
+        self, what: str, *, where: str = "", untouched: str = "", todo: str = "", commit: str, in_force: str
+    ) -> None:
+        super().__init__(what, where=where, untouched=untouched, todo=todo)
+        self.commit = commit
+        self.in_force = in_force
 
 
 class Blocked(Permanent):

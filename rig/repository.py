@@ -39,6 +39,12 @@ class Repository:
         """When main was last pointed to another commit, in epoch seconds."""
         return (self.path / ".git" / "refs" / "heads" / "main").stat().st_mtime_ns / 1e9
 
+    def sign_with(self, key: Path | None) -> None:
+        """Signs every commit from now on with an SSH key; with None, no more."""
+        self._git("config", "gpg.format", "ssh")
+        self._git("config", "user.signingKey", str(key or ""))
+        self._git("config", "commit.gpgSign", "true" if key else "false")
+
     def commit(self, message: str, files: Mapping[str, str | bytes]) -> str:
         """Writes `files` (path → content) and commits them. Returns the commit's id."""
         self._write(files)

@@ -15,13 +15,18 @@ if [ -z "$python" ] || ! "$python" -c 'import sys, ensurepip, venv; sys.exit(sys
     exit 1
   fi
 fi
-if ! command -v git >/dev/null; then
-  line="apt-get install -y --no-install-recommends git ca-certificates"
+# git, and the two programs that check signatures on commits: the tests sign with them.
+missing=""
+command -v git >/dev/null || missing+=" git ca-certificates"
+command -v ssh-keygen >/dev/null || missing+=" openssh-client"
+command -v gpg >/dev/null || missing+=" gnupg"
+if [ -n "$missing" ]; then
+  line="apt-get install -y --no-install-recommends$missing"
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "git is missing: $line"
+    echo "Debian packages are missing: $line"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive $line >/dev/null
   else
-    echo "git is needed. On Debian, as root: $line" >&2
+    echo "These Debian packages are needed:$missing. As root: $line" >&2
     exit 1
   fi
 fi

@@ -38,6 +38,15 @@ class SecretName:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """Whose signatures count: of the two paths the one that is not ''. `every`: on each commit, not the tip alone."""
+
+    every: bool
+    allowed_signers: str = ""
+    keyring: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSettings:
     """A Git repository, and what to follow in it. `interval` and `timeout` are seconds. Credentials are in `secret` or
     in the folder `credentials`, or in neither."""
@@ -51,6 +60,7 @@ class SourceSettings:
     credentials: Path | None = None
     suspend: bool = False
     on_force_push: ForcePush = ForcePush.FOLLOW
+    verify: VerifySettings | None = None
 
 
 def _wrong_url(value: str) -> str:
@@ -103,6 +113,30 @@ class SecretRefModel(Model):
     namespace: Name = Field(default="default", description="Its namespace.")
 
 
+def _wrong_file(value: str) -> str:
+    return "" if value and value.isprintable() and value == value.strip() else "must be the path of a file"
+
+
+class _Verify(Model):
+    """Whose signatures a commit needs before it is acted upon. Exactly one of `allowedSigners` and `keyring`."""
+
+    mode: Literal["HEAD", "all"] = Field(
+        default="HEAD", description="What must be signed: the tip, or every commit since the last accepted one."
+    )
+    allowed_signers: Annotated[str, rule(_wrong_file)] | None = Field(
+        default=None, description="SSH keys: a file as ssh-keygen(1) describes it under ALLOWED SIGNERS."
+    )
+    keyring: Annotated[str, rule(_wrong_file)] | None = Field(
+        default=None, description="OpenPGP keys: an armoured file, or a folder of them."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_keys(self) -> _Verify:
+        if (self.allowed_signers is None) == (self.keyring is None):
+            raise ValueError("give either `allowedSigners` or `keyring`")
+        return self
+
+
 class SourceModel(Model):
     """A Git repository, and what to follow in it; any number of apps can share one."""
 
@@ -121,6 +155,7 @@ class SourceModel(Model):
     on_force_push: Literal["follow", "refuse"] = Field(
         default="follow", description="What to do when the branch's history was rewritten."
     )
+    verify: _Verify | None = Field(default=None, description="Whose signatures to ask for. Nobody's, if not given.")
 
     @model_validator(mode="after")
     def _fitting_credentials(self) -> SourceModel:
@@ -144,4 +179,9 @@ def source_of(model: SourceModel) -> SourceSettings:
         credentials=Path(model.credentials) if model.credentials else None,
         suspend=model.suspend,
         on_force_push=ForcePush(model.on_force_push),
+        verify=_verify_of(model.verify) if model.verify else None,
     )
+
+
+def _verify_of(model: _Verify) -> VerifySettings:
+    return VerifySettings(model.mode == "all", model.allowed_signers or "", model.keyring or "")

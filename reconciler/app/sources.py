@@ -13,7 +13,7 @@ from reconciler.app.settings_source import ForcePush, SourceSettings
 from reconciler.core.address import masked
 from reconciler.core.event import event
 from reconciler.core.gitref import RefKind
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Unverified
 from reconciler.ports import Clock, Repository, Telemetry
 
 
@@ -75,6 +75,9 @@ class Source:
         try:
             found = await self.repository.tip()
             commit = await self._permitted(found)
+        except Unverified as error:
+            await self._hold(error.in_force, began)
+            return self._failed(error, began)
         except ReconcilerError as error:
             return self._failed(error, began)
         self._recovered(commit, began)
@@ -93,6 +96,15 @@ class Source:
         if moved or asked:
             self._asked = False
             self.on_update(self.settings.name)
+
+    async def _hold(self, accepted: str, began: float) -> None:
+        """The repository was looked at, and what is in force still is. After a start it is what was accepted before."""
+        try:
+            in_force = self.tip.commit if self.tip else accepted and await self._permitted(accepted)
+        except ReconcilerError:
+            return  # the next look tries again
+        if in_force:
+            self._advance(in_force, began)
 
     async def _permitted(self, found: str) -> str:
         """`found`, or what was accepted before if the policy does not let it be followed. Raises as the repository."""
@@ -135,6 +147,7 @@ class Source:
         delay = self.clock.jitter(self._back_off.failed(error))
         if self.error is None or self.error.args != error.args:
             detail = {"reason": error.located, "untouched": error.untouched, "todo": error.todo}
+            detail["commit"] = error.commit if isinstance(error, Unverified) else ""
             self._emit("source_failed", retry_in=round(delay, 3), **{k: v for k, v in detail.items() if v})
         self.error = error
         self._failing_since = self._failing_since or began

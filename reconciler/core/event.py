@@ -84,8 +84,8 @@ EVENTS: Mapping[str, Spec] = {
         (*_SOURCE, "tag", "commit", "from_commit", "duration"),
     ),
     "source_failed": Spec(
-        "The repository cannot be read; every app goes on with the last commit read.",
-        (*_SOURCE, "retry_in", *_WHY),
+        "The repository cannot be read, or `commit` must not be acted upon; every app goes on with the last good one.",
+        (*_SOURCE, "commit", "retry_in", *_WHY),
         Level.ERROR,
     ),
     "source_recovered": Spec(

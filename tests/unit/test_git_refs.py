@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -164,9 +164,9 @@ class Counting:
         counted = self
 
         class Counted(Runner):
-            def _start(self, command: list[str], cwd: Path) -> subprocess.Popen[bytes]:
+            def _start(self, command: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
                 counted.commands.append(next(each for each in command[1:] if not each.startswith("-")))
-                return super()._start(command, cwd)
+                return super()._start(command, cwd, env)
 
         repository._git = Counted(repository._shared.env)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.app.settings import load_settings, parse_settings, schema
-from reconciler.app.settings_source import ForcePush, SecretName, SourceSettings
+from reconciler.app.settings_source import ForcePush, SecretName, SourceSettings, VerifySettings
 from reconciler.app.settings_webhook import ReceiverSettings, WebhookSettings
 from reconciler.core.duration import parse_duration
 from reconciler.core.gitref import GitRef, RefKind, branch
@@ -130,6 +130,34 @@ def test_all_problems_of_a_webhook_are_told_at_once() -> None:
         "c.yaml:12: webhook.receivers[2].name: another receiver has this name already (hub, receivers[1])",
         "c.yaml:13: webhook.address: has a port over 65535",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "verify"),
+    [
+        ("{allowedSigners: keys/signers}", VerifySettings(every=False, allowed_signers="keys/signers")),
+        ("{mode: all, keyring: /etc/keys}", VerifySettings(every=True, keyring="/etc/keys")),
+        ("{mode: HEAD, keyring: /etc/keys, allowedSigners: null}", VerifySettings(every=False, keyring="/etc/keys")),
+    ],
+)
+def test_signatures_can_be_asked_for(text: str, verify: VerifySettings) -> None:
+    settings = parse_settings(changed("shop\napps", f"shop\n  verify: {text}\napps"), "c.yaml")
+    assert settings.sources[0].verify == verify
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "wrong"),
+    [
+        ("{mode: all}", "verify", "give either `allowedSigners` or `keyring`"),
+        ("{keyring: a, allowedSigners: b}", "verify", "give either `allowedSigners` or `keyring`"),
+        ("{mode: head, keyring: a}", "verify.mode", "input should be 'HEAD' or 'all'"),
+        ('{keyring: ""}', "verify.keyring", "must be the path of a file"),
+        ("{keyrings: a}", "verify.keyrings", "unknown key (did you mean `keyring`?)"),
+    ],
+)
+def test_what_verify_may_not_say(text: str, field: str, wrong: str) -> None:
+    told = refusal(changed("shop\napps", f"shop\n  verify: {text}\napps"))
+    assert f"c.yaml:4: sources[0].{field}: {wrong}" in told
 
 
 def test_a_key_without_a_value_is_not_there() -> None:

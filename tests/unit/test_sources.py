@@ -13,7 +13,9 @@ from reconciler.app.lineage import tip_allowed
 from reconciler.app.settings_source import ForcePush, SourceSettings
 from reconciler.app.sources import Source
 from reconciler.core.gitref import GitRef, RefKind, branch
-from reconciler.errors import Blocked, Invalid, Transient
+
+# --- signatures --------------------------------------------------------------------------------------------------
+from reconciler.errors import Blocked, Invalid, Transient, Unverified
 from tests.fakes.git import FakeRepository
 from tests.fakes.world import FakeClock, Recorder
 
@@ -56,6 +58,74 @@ async def test_a_failure_says_where() -> None:
     repository.fail_with(Transient("it does not answer", where="branch main of x"))
     await _source("x", repository, told).look()
     assert told.last("source_failed").fields["reason"] == "branch main of x: it does not answer"
+
+
+# --- signatures --------------------------------------------------------------------------------------------------
+
+
+def _refused(commit: str, in_force: str) -> Unverified:
+    return Unverified("it is not signed", where="branch main of x", commit=commit, in_force=in_force)
+
+
+async def test_a_refused_commit_is_told_and_the_last_good_one_followed() -> None:
+    """Also after a start: what an earlier daemon accepted is followed at once."""
+    told, repository = Recorder(), FakeRepository()
+    source = _source("x", repository, told)
+    repository.fail_with(_refused("b" * 40, "a" * 40))
+    await source.look()
+    assert source.tip is not None
+    assert source.tip.commit == "a" * 40
+    failed = told.last("source_failed").fields
+    assert (failed["commit"], failed["reason"]) == ("b" * 40, "branch main of x: it is not signed")
+    checked = source.tip.checked_at
+    await source.look()
+    assert told.names().count("source_failed") == 1
+    assert source.tip.commit == "a" * 40
+    assert source.tip.checked_at > checked, "Git was looked at"
+    repository.fail_with(_refused("b" * 40, "c" * 40))
+    await source.look()
+    assert source.tip.commit == "a" * 40, "what another process accepted meanwhile is no reason to move"
+    repository.heal()
+    good = repository.commit({"version": b"v2"})
+    await source.look()
+    assert source.tip.commit == good
+    assert told.last("source_recovered").fields["commit"] == good
+
+
+async def test_after_a_start_a_good_commit_is_held_to_the_lineage_too() -> None:
+    """Its signature may be good and its history rewritten: what the lineage accepted stays in force."""
+    followed = Followed(on_force_push=REFUSE)
+    await followed.source.look()
+    rewritten = followed.repository.commit({"version": b"v2"}, unrelated=True)
+    followed.repository.commit({"version": b"v3"})
+    followed.restart()
+    followed.source.repository = Refusing(followed.repository, rewritten)
+    await followed.source.look()
+    assert followed.tip == followed.first
+    assert followed.told.last("history_refused").fields["commit"] == rewritten
+
+
+class Refusing:
+    """A repository whose tip is not signed."""
+
+    def __init__(self, real: FakeRepository, in_force: str) -> None:
+        self._real = real
+        self._in_force = in_force
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def tip(self) -> str:
+        raise _refused("b" * 40, self._in_force)
+
+
+async def test_with_no_good_commit_nothing_is_followed() -> None:
+    told, repository = Recorder(), FakeRepository()
+    source = _source("x", repository, told)
+    repository.fail_with(_refused("b" * 40, ""))
+    await source.look()
+    assert source.tip is None
+    assert told.last("source_failed").fields["commit"] == "b" * 40
 
 
 # --- a history that was written anew, and a source that is suspended ---------------------------------------------

@@ -2,7 +2,8 @@
 
 `address` decides what may be asked for, `keys` looks up credentials and `access` hands them to git, `process` runs
 git so that it can always be ended, `mirror` keeps the copy on disk, `history` tells whether a branch was rewritten,
-`objects` reads from the mirror, `repository` ties them to the event loop.
+`objects` reads from the mirror, `verify` checks
+signatures, `repository` ties them to the event loop.
 """
 
 from __future__ import annotations
@@ -12,5 +13,19 @@ from reconciler.adapters.git.address import local_git_dir
 from reconciler.adapters.git.keys import keys_of_folder, keys_of_secret
 from reconciler.adapters.git.objects import Limits
 from reconciler.adapters.git.repository import GitRepository, Mirrors
+from reconciler.adapters.git.signers import AllowedSigners, Keyring
+from reconciler.adapters.git.verify import Policy
 
-__all__ = ["GitRepository", "Keys", "Limits", "Mirrors", "keys_of_folder", "keys_of_secret", "local_git_dir", "no_keys"]
+__all__ = [
+    "AllowedSigners",
+    "GitRepository",
+    "Keyring",
+    "Keys",
+    "Limits",
+    "Mirrors",
+    "Policy",
+    "keys_of_folder",
+    "keys_of_secret",
+    "local_git_dir",
+    "no_keys",
+]

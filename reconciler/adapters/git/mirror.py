@@ -3,10 +3,10 @@
 The mirror is a cache. Whatever is wrong with it (killed git, left-over lock, full or corrupted disk), the cure is
 one: build a new one beside it and put that in its place. The old one stays until the new one is complete.
 
-It holds only the tips, without history (`--depth=1`), under `refs/reconciler/heads/<branch>`, `tags/<tag>` and the
-like. Old tips stay readable until `maintain` drops them, after some `MANY_PACKS` fetches; git's own automatic gc is
-off, since it would run in the middle of a release. What was accepted last (see `app.sources`) is never dropped, and
-its id stands beside the mirror, so that it outlives a mirror that has to be built anew.
+It holds only the tips, without history (`--depth=1`; `verify` may bring some), under `refs/reconciler/heads/<branch>`,
+`tags/<tag>` and the like. Old tips stay readable until `maintain` drops them, after some `MANY_PACKS` fetches; git's
+own automatic gc is off, since it would run in the middle of a release. What was accepted last (see `app.sources`) is
+never dropped, and its id stands beside the mirror, so that it outlives a mirror that has to be built anew.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TAGS, _PEELED = "refs/tags/", "^{}"
 _LEFTOVER_AGE = 3600.0
 """Seconds after which a half-built mirror is that of a killed process, not of one that is at work beside us."""
 _FETCH = (
-    *("fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
+    *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"),
     "--no-auto-maintenance",
 )
 
@@ -131,6 +131,18 @@ class Mirror:
             return
         self._bring_known(git, place, place.commit, "refs/reconciler/commit", deadline)
         self._restored.add(place.commit)
+
+    def deepen(self, git: Runner, place: Place, commit: str, ref: str, depth: int, deadline: float) -> None:
+        """Brings `commit` with `depth` generations of its history, under `ref`.
+
+        Raises GitFailed, GitTimedOut, GitTooLarge as git does; the mirror is not built anew for it.
+        """
+        self._fetch(git, self.path, place, commit, ref, deadline, depth)
+
+    def distrust(self) -> None:
+        """What should be in the mirror could not be read: the next `tip` builds it anew."""
+        self._worn = True
+        self._tips.clear()
 
     @property
     def maintenance_due(self) -> bool:
@@ -236,9 +248,11 @@ class Mirror:
                 pass
         return self._rebuild(git, place, commit, ref, deadline)
 
-    def _fetch(self, git: Runner, mirror: Path, place: Place, commit: str, ref: str, deadline: float) -> None:
+    def _fetch(
+        self, git: Runner, mirror: Path, place: Place, commit: str, ref: str, deadline: float, depth: int = 1
+    ) -> None:
         refspec = f"+{commit}:{ref}"
-        command = (f"--git-dir={mirror}", *_FETCH, "--", address_of(place.url), refspec)
+        command = (f"--git-dir={mirror}", *_FETCH, f"--depth={depth}", "--", address_of(place.url), refspec)
         packs = mirror / "objects/pack"
         strangers = _unfinished(packs)
         try:
@@ -267,7 +281,7 @@ class Mirror:
 
     def _remove_leftovers(self) -> None:
         remove_leftovers(self._folder)
-        for path in self._folder.glob("new-*"):
+        for path in (*self._folder.glob("new-*"), *self._folder.glob("verify-*")):
             if time.time() - path.stat().st_mtime > _LEFTOVER_AGE:
                 shutil.rmtree(path, ignore_errors=True)
 

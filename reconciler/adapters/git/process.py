@@ -73,7 +73,11 @@ _CONFIG = """\
 
 
 class GitFailed(Exception):
-    """Git ended with an error. The text is the telling part of its stderr; secrets of the address are still in it."""
+    """Git ended with an error. The text is the telling part of its `stderr`; secrets are still in both."""
+
+    def __init__(self, what: str, stderr: bytes = b"") -> None:
+        super().__init__(what)
+        self.stderr = stderr
 
 
 class GitTimedOut(Exception):
@@ -153,15 +157,25 @@ class Runner:
         finally:
             self._env, self._mask = former, _as_it_is
 
-    def run(self, *arguments: str, cwd: Path, deadline: float, growth: Growth | None = None) -> bytes:
+    def run(
+        self,
+        *arguments: str,
+        cwd: Path,
+        deadline: float,
+        growth: Growth | None = None,
+        program: str = "git",
+        env: Mapping[str, str] | None = None,
+    ) -> bytes:
         """The stdout of `git arguments…`, run in the folder `cwd`. Blocks until `deadline` (time.monotonic) at most.
+
+        `env` goes over the environment. `program` is another one than git, as bounded and ended like it.
 
         Raises:
             GitTimedOut: the deadline passed. Git and everything that it started are gone then.
             GitTooLarge: it printed more than 16 MiB, or `growth` was exceeded; the same.
             GitFailed: git ended with an error or could not be started.
         """
-        process = self._start(["git", *arguments], cwd)
+        process = self._start([program, *arguments], cwd, env or {})
         output = _Output(process)
         try:
             _await(process, output, deadline, growth)
@@ -173,7 +187,8 @@ class Runner:
             with self._lock:
                 self._running.discard(process)
         if process.returncode:
-            raise GitFailed(telling(output.stderr, self._mask) or f"git ended with status {process.returncode}")
+            what = telling(output.stderr, self._mask) or f"{program} ended with status {process.returncode}"
+            raise GitFailed(what, bytes(output.stderr))
         return bytes(output.stdout)
 
     def kill(self) -> None:
@@ -183,11 +198,11 @@ class Runner:
             for process in self._running:
                 _signal_group(process, signal.SIGKILL)
 
-    def _start(self, command: list[str], cwd: Path) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closed:
                 raise GitFailed("the repository was closed")
-            process = start(command, self._env, cwd, subprocess.DEVNULL, subprocess.PIPE)
+            process = start(command, {**self._env, **env}, cwd, subprocess.DEVNULL, subprocess.PIPE)
             self._running.add(process)
             return process
 
@@ -201,7 +216,7 @@ def start(
             command, env=env, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
         )
     except OSError as error:
-        raise GitFailed(f"git cannot be started: {error.strerror or error}") from error
+        raise GitFailed(f"{command[0]} cannot be started: {error.strerror or error}") from error
 
 
 class _Output:

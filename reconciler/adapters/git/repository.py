@@ -22,6 +22,7 @@ from reconciler.adapters.git.address import Place, address_of, check_ref, mirror
 from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
 from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
+from reconciler.adapters.git.verify import Policy, Verifier
 from reconciler.core.credentials import Credentials
 from reconciler.core.gitref import GitRef, branch
 from reconciler.errors import Transient
@@ -137,6 +138,7 @@ class GitRepository:
         limits: the most that is read.
         keys: looked up before every operation on the network.
         keeper: whose note `accept` keeps.
+        policy: whose signature a commit needs before it is returned; None: nobody's.
 
     Raises:
         Invalid: for an address or a ref that git must not be given.
@@ -152,6 +154,7 @@ class GitRepository:
         limits: Limits | None = None,
         keys: Keys = no_keys,
         keeper: str = "",
+        policy: Policy | None = None,
     ) -> None:
         address_of(url)
         self._place = Place(url, check_ref(branch(ref) if isinstance(ref, str) else ref, url))
@@ -164,6 +167,7 @@ class GitRepository:
         self._mirrors = mirrors
         self._shared = mirrors._take(url)
         self._git = Runner(self._shared.env)
+        self._verifier = Verifier(policy, self._shared.mirror, self._git, str(self._place.ref)) if policy else None
         self._closed = False
 
     async def tip(self) -> str:
@@ -172,6 +176,7 @@ class GitRepository:
         Raises:
             Transient: the repository cannot be reached, refuses us, or takes too long.
             Invalid: there is no such ref; the error names some that there are. Or it sends too much.
+            Unverified: the policy refuses that commit; the error has the one that stays in force.
         """
         return await self._fetching(self._place, self._tip)
 
@@ -226,6 +231,8 @@ class GitRepository:
             # After the answer, as it may take longer than a release should wait. Not when the thread is ending.
             with contextlib.suppress(RuntimeError):
                 self._shared.network.submit(lambda: mirror.maintain(self._git, time.monotonic() + self._timeout))
+        if self._verifier:
+            self._verifier.accept(self._place, found.commit, deadline)
         return found.commit
 
     async def _fetching(self, place: Place, job: Callable[[float], T]) -> T:
