@@ -14,7 +14,7 @@ from reconciler.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
 _KEYS = ("version", "values")
-_LOOKS_LIKE_MAPPING = re.compile(r"^\s*[\[{#]|^---|^\s*['\"]?[\w.-]+['\"]?\s*:(\s|$)", re.MULTILINE)
+_LOOKS_LIKE_MAPPING = re.compile(r"^[ \t]*[\[{#]|^---|^[ \t]*['\"]?[\w.-]+['\"]?[ \t]*:(\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
