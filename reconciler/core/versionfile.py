@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.core import strictyaml
 from reconciler.core.naming import wrong_label_value
-from reconciler.core.text import decode, did_you_mean
+from reconciler.core.text import decode, did_you_mean, shown
 from reconciler.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
@@ -73,7 +73,7 @@ def _from_mapping(text: str, where: str) -> VersionFile:
     for key in document.data:
         if key not in _KEYS:
             raise Invalid(
-                f"unknown key `{key}`{did_you_mean(key, _KEYS)}",
+                f"unknown key {shown(key)}{did_you_mean(key, _KEYS)}",
                 where=document.at(key),
                 todo="Only `version` and `values` are read; put your own keys under `values`",
             )
