@@ -43,14 +43,18 @@ class AppModel(Model):
         default=None, description="A folder relative to `path`. The built-in templates, if not given."
     )
     values: dict[str, Any] = Field(
-        default_factory=dict, description="For the templates; the version file's values go over them."
+        default_factory=dict, description="For the templates; the values of files in the repository go over them."
+    )
+    values_files: list[FolderPath] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Files of values, relative to `path`; the later go over the earlier.",
     )
     strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
 
 
 def app_of(model: AppModel, written: Passage) -> App:
     """What the model says; its values were `written` there."""
-    """What the model says."""
     strategy = Strategy(
         active_service=model.strategy.active_service or model.name,
         scale_down_delay=model.strategy.scale_down_delay,
@@ -66,5 +70,6 @@ def app_of(model: AppModel, written: Passage) -> App:
         version_file=model.version_file,
         templates=model.templates,
         values=model.values,
+        values_files=tuple(model.values_files),
         written=written,
     )

@@ -53,8 +53,8 @@ class Strategy:
 class App:
     """One unit that is released together, as the configuration describes it.
 
-    `path` is a folder of the repository; `version_file` and `templates` are relative to it.
-    `templates` None means the built-in ones. `values` are the configuration's; the version file's
+    `path` is a folder of the repository; `version_file`, `templates` and `values_files` are relative to it.
+    `templates` None means the built-in ones. `values` are the configuration's; those of files in Git
     are merged over them. `written` is where they stand in the configuration, if that is known.
     """
 
@@ -66,6 +66,7 @@ class App:
     version_file: str = "version"
     templates: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    values_files: tuple[str, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

@@ -25,6 +25,12 @@ _ODD_REFS = (
 )
 
 
+_COMMANDS = (
+    *("core.fsmonitor", "core.sshCommand", "core.editor", "core.pager", "core.askPass", "core.gitProxy"),
+    *("core.alternateRefsCommand", "uploadpack.packObjectsHook", "credential.helper", "gpg.program"),
+)
+
+
 def _script(origin: GitOrigin, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\ntouch {origin.path.parent}/pwned\n")
@@ -39,16 +45,7 @@ def _hooks(origin: GitOrigin) -> None:
 def _configured(origin: GitOrigin) -> None:
     script = origin.path.parent / "script"
     _script(origin, script)
-    keys: tuple[str, ...] = (
-        "core.fsmonitor",
-        "core.sshCommand",
-        "core.editor",
-        "core.pager",
-        "core.askPass",
-        "core.gitProxy",
-    )
-    keys += ("core.alternateRefsCommand", "uploadpack.packObjectsHook", "credential.helper", "gpg.program")
-    for key in keys:
+    for key in _COMMANDS:
         git("config", key, str(script), cwd=origin.path)
     git("config", "core.hooksPath", str(origin.path.parent), cwd=origin.path)
     git("config", "protocol.ext.allow", "always", cwd=origin.path)
