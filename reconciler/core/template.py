@@ -99,7 +99,8 @@ class _Compiled:
 
 @lru_cache(maxsize=512)
 def _compiled(text: str) -> _Compiled:
-    if len(list(islice(_words(text), TOKEN_LIMIT + 1))) > TOKEN_LIMIT:
+    # Each has a character at least, so that most texts need not be counted.
+    if len(text) > TOKEN_LIMIT and len(list(islice(_words(text), TOKEN_LIMIT + 1))) > TOKEN_LIMIT:
         raise Refused(f"has more than {TOKEN_LIMIT} words and signs within its braces")
     parsed = _SANDBOX.parse(text)
     for reference in parsed.find_all(_REFERENCES):
@@ -108,7 +109,7 @@ def _compiled(text: str) -> _Compiled:
             reference.lineno,
         )
     literals = frozenset(each.data for each in parsed.find_all(nodes.TemplateData))
-    return _Compiled(_SANDBOX.from_string(text), literals)
+    return _Compiled(_SANDBOX.from_string(parsed), literals)
 
 
 def _words(text: str) -> Iterator[str]:
