@@ -15,6 +15,9 @@ An adapter raises only these. Whatever else escapes is a bug, and is caught in o
 
 from __future__ import annotations
 
+_LONGEST = 20_000
+"""Characters of one part of an error: enough for a configuration full of problems, one a line."""
+
 
 class ReconcilerError(Exception):
     """A failure told so that its reader can act on it.
@@ -24,9 +27,12 @@ class ReconcilerError(Exception):
         where: the file:line, object or field at fault, if there is one.
         untouched: what was deliberately left as it was.
         todo: what the reader should do about it.
+
+    All four are made fit for a terminal and a log: names that come from Git may hold anything.
     """
 
     def __init__(self, what: str, *, where: str = "", untouched: str = "", todo: str = "") -> None:
+        what, where, untouched, todo = map(_printable, (what, where, untouched, todo))
         super().__init__(what, where, untouched, todo)
         self.what = what
         self.where = where
@@ -83,3 +89,12 @@ class Unverified(Invalid):
 
 class Blocked(Permanent):
     """The cluster holds something in the way which this daemon neither created nor adopted."""
+
+
+def _printable(text: str) -> str:
+    """Without control characters, and with an end; line ends stay."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}…"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)

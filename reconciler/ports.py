@@ -47,6 +47,13 @@ class Repository(Protocol):
         """Every regular file directly in the folder `path`: name → content, sorted by name."""
         ...
 
+    async def identities(self, commit: str, paths: Sequence[str]) -> tuple[str, ...]:
+        """For each of `paths` what stands for all that is there in `commit`, file or folder; '' if there is nothing.
+
+        Where two commits have the same, a read gives the same. It costs look-ups of folders; no file is read.
+        """
+        ...
+
     async def close(self) -> None:
         """Ends any Git process still running; the object is not used afterwards."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from dataclasses import dataclass, replace
 
@@ -12,18 +13,45 @@ from reconciler.core.observed import Observed, observe
 from reconciler.core.render import identify, render
 from reconciler.core.slot import choose_slot
 from reconciler.core.template import templates_in
-from reconciler.core.versionfile import merge_values, parse_version_file
+from reconciler.core.versionfile import merge_values, parse_values_file, parse_version_file
 from reconciler.errors import Invalid, ReconcilerError
 from reconciler.ports import Cluster, Repository
 
+VALUES_FILE = "values.yaml"
+"""Read if it is there, beside the version file."""
+
 
 async def read_release(app: App, repository: Repository, commit: str) -> Release:
-    """What Git says of `app` at `commit`. Raises `Invalid` (unusable) or `Transient` (unreachable)."""
+    """What Git says of `app` at `commit`. Raises `Invalid` (unusable) or `Transient` (unreachable).
+
+    Values go over each other in this order: the configuration's, `values.yaml`, the `valuesFiles` as they are
+    listed, the version file's.
+    """
     path = _join(app.path, app.version_file)
     wanted = parse_version_file(await repository.read(commit, path), path)
-    templates = await _read_templates(app, repository, commit)
-    written = tuple(each for each in (wanted.written, app.written) if each)
-    return Release(commit, wanted.version, merge_values(app.values, wanted.values), templates, written)
+    files = await _values_files(app, repository, commit)
+    between = [parse_values_file(await repository.read(commit, each), each) for each in files]
+    layers = [(app.values, app.written), *between, (wanted.values, wanted.written)]
+    values = functools.reduce(merge_values, (layer for layer, _ in layers))
+    written = tuple(where for _, where in reversed(layers) if where)
+    return Release(commit, wanted.version, values, await _read_templates(app, repository, commit), written)
+
+
+async def _values_files(app: App, repository: Repository, commit: str) -> list[str]:
+    beside, named = _beside(app), [_join(app.path, each) for each in app.values_files]
+    if beside in (_join(app.path, app.version_file), *named) or await repository.identities(commit, [beside]) == ("",):
+        return named
+    return [beside, *named]
+
+
+def _beside(app: App) -> str:
+    return _join(app.path, posixpath.join(posixpath.dirname(app.version_file), VALUES_FILE))
+
+
+def _paths(app: App) -> list[str]:
+    """All that `read_release` may read."""
+    relative = (app.version_file, *([app.templates] if app.templates is not None else []), *app.values_files)
+    return [_beside(app), *(_join(app.path, each) for each in relative)]
 
 
 async def _read_templates(app: App, repository: Repository, commit: str) -> tuple[Template, ...]:
@@ -39,12 +67,17 @@ def _join(folder: str, path: str) -> str:
 
 @dataclass(slots=True)
 class Eyes:
-    """Reads one app's world. Keeps the last release and rendering: both are functions of what they were made from."""
+    """Reads one app's world. Keeps the last release and rendering: both are functions of what they were made from.
+
+    So a commit that changes nothing of what the app reads costs look-ups of folders, and gives the same `Desired` but
+    for its commit.
+    """
 
     app: App
     repository: Repository
     cluster: Cluster
     _release: tuple[Release, str] | None = None
+    _identities: tuple[str, ...] = ()
     _invalid: tuple[str, Invalid] | None = None
     _desired: Desired | None = None
     _standing: tuple[tuple[str, str], Desired | None] | None = None
@@ -54,10 +87,11 @@ class Eyes:
         release, revision = await self._read(commit)
         observed = await self.see_cluster()
         slot = choose_slot(revision, commit, observed)
-        desired = self._desired
-        if desired is None or (desired.commit, desired.revision, desired.slot) != (commit, revision, slot):
-            self._desired = desired = render(self.app, release, slot)
-        return desired, observed
+        if self._desired is None or (self._desired.revision, self._desired.slot) != (revision, slot):
+            self._desired = render(self.app, release, slot)
+        elif self._desired.commit != commit:
+            self._desired = replace(self._desired, commit=commit)
+        return self._desired, observed
 
     async def see_standing(self, desired: Desired, observed: Observed) -> Desired | None:
         """The active revision as its own commit rendered it, if Git wants another one now. None as well if that commit
@@ -90,12 +124,21 @@ class Eyes:
             raise self._invalid[1]
         if self._release is None or self._release[0].commit != commit:
             try:
-                release = await read_release(self.app, self.repository, commit)
-                self._release = release, identify(self.app, release)
+                self._release = await self._read_if_changed(commit)
             except Invalid as error:
                 self._invalid = commit, error
                 raise
         return self._release
+
+    async def _read_if_changed(self, commit: str) -> tuple[Release, str]:
+        identities = await self.repository.identities(commit, _paths(self.app))
+        if self._release is not None and identities == self._identities:
+            release, revision = self._release
+            return replace(release, commit=commit), revision
+        release = await read_release(self.app, self.repository, commit)
+        revision = identify(self.app, release)
+        self._identities, self._desired = identities, None
+        return release, revision
 
 
 def with_equivalent(observed: Observed, equivalent: frozenset[str]) -> Observed:

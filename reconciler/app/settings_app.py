@@ -67,7 +67,12 @@ class AppModel(Model):
         default=None, description="A folder relative to `path`. The built-in templates, if not given."
     )
     values: dict[str, Any] = Field(
-        default_factory=dict, description="For the templates; the version file's values go over them."
+        default_factory=dict, description="For the templates; the values of files in the repository go over them."
+    )
+    values_files: list[FolderPath] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Files of values, relative to `path`; the later go over the earlier.",
     )
     adopt: bool = Field(
         default=False,
@@ -98,6 +103,7 @@ def app_of(model: AppModel, written: Passage) -> App:
         version_file=model.version_file,
         templates=model.templates,
         values=model.values,
+        values_files=tuple(model.values_files),
         adopt=model.adopt,
         ignored=tuple(Ignored(e.kind, tuple(map(parse_pointer, e.json_pointers))) for e in model.ignore_differences),
         written=written,

@@ -67,8 +67,8 @@ class Ignored:
 class App:
     """One unit that is released together, as the configuration describes it.
 
-    `path` is a folder of the repository; `version_file` and `templates` are relative to it.
-    `templates` None means the built-in ones. `values` are the configuration's; the version file's
+    `path` is a folder of the repository; `version_file`, `templates` and `values_files` are relative to it.
+    `templates` None means the built-in ones. `values` are the configuration's; those of files in Git
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
     fields that are left as they are.
@@ -82,6 +82,7 @@ class App:
     version_file: str = "version"
     templates: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    values_files: tuple[str, ...] = ()
     adopt: bool = False
     ignored: tuple[Ignored, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)

@@ -6,40 +6,32 @@ gigabyte of text, a rendering that differs every time) more than against attacke
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import jinja2
-import yaml
-from jinja2 import nodes
-from jinja2.compiler import CodeGenerator, Frame
-from jinja2.filters import do_indent
-from jinja2.runtime import Undefined
+from jinja2 import nodes, pass_context
+from jinja2.compiler import CodeGenerator, Frame, operators
+from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import missing
+from jinja2.utils import Namespace, missing
 
-from reconciler.core.revision import slug
-from reconciler.core.versionfile import merge_values
-
-SIZE_LIMIT = 1024 * 1024
-"""Characters that one template may render to, and that any text made on the way may have."""
+from reconciler.core.budget import NODE, SIZE_LIMIT, Refused, check_number, joined, read, spend, text_of
+from reconciler.core.filters import FILTERS, paid, replace
 
 LOOP_LIMIT = 10_000
 """How many numbers all `range()` calls of one rendering may give together."""
 
-_WIDTH_LIMIT = 1000
 _POWER_LIMIT = 1000
-_REMOVED_FILTERS = (
-    # Give another result every time, and with it another revision.
-    *("random", "pprint"),
-    # Make HTML, or pad to any width.
-    *("center", "e", "escape", "forceescape", "format", "safe", "striptags", "urlize", "wordwrap", "xmlattr"),
+# Of text and numbers: those that make as much as they are told, or bytes, which nothing here needs.
+_REFUSED_METHODS = frozenset(
+    {"center", "expandtabs", "ljust", "rjust", "zfill", "format", "format_map", "translate", "encode", "to_bytes"}
 )
-_PADDING_METHODS = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill", "format", "format_map"})
-_YAML_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_GROWING_METHODS: Mapping[str, Callable[..., str]] = {
+    "replace": replace,
+    "join": lambda separator, parts: joined(parts, separator),
+}
+_REPEATED = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)
 
 
 class UndefinedName(jinja2.UndefinedError):
@@ -49,10 +41,6 @@ class UndefinedName(jinja2.UndefinedError):
         super().__init__(f"{name} is undefined")
         self.name = name
         self.parent = parent
-
-
-class Refused(jinja2.TemplateRuntimeError):
-    """The template itself said `fail("…")`, or went over a bound. The message is fit to be shown."""
 
 
 class _Strict(jinja2.StrictUndefined):
@@ -74,36 +62,93 @@ for _name, _member in {**vars(Undefined), **vars(jinja2.StrictUndefined)}.items(
 
 
 class _Generator(CodeGenerator):
-    """Notes the template's line at every piece of output, and lets `~` be bounded."""
+    """Notes the template's line before every piece of output, and has all that a template does paid for."""
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:
         for child in node.nodes:
-            self.newline(child)
+            self._note_line(child, frame)
             super().visit_Output(nodes.Output([child], lineno=child.lineno), frame)
 
+    def start_write(self, frame: Frame, node: nodes.Node | None = None) -> None:
+        if node is not None:
+            self._note_line(node, frame)
+        super().start_write(frame, node)
+
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        self.write("environment.joined((")
+        self.write("environment.tilde((")
         for child in node.nodes:
             self.visit(child, frame)
             self.write(", ")
         self.write("))")
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:
+        self._paid(lambda: super(_Generator, self).visit_List(node, frame))
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self._paid(lambda: super(_Generator, self).visit_Dict(node, frame))
+
+    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:
+        if node.ctx == "load":
+            self._paid(lambda: super(_Generator, self).visit_Tuple(node, frame))
+        else:
+            super().visit_Tuple(node, frame)
+
+    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:
+        self.write(f" {operators[node.op]} ")
+        self._paid(lambda: self.visit(node.expr, frame))
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+        if not isinstance(node.arg, nodes.Slice):
+            return super().visit_Getitem(node, frame)
+        self._paid(lambda: self.visit(node.node, frame))
+        self.write("[")
+        self.visit(node.arg, frame)
+        return self.write("]")
+
+    def _note_line(self, node: nodes.Node, frame: Frame) -> None:
+        if frame.buffer is None:
+            self.writeline(f"context.line = {node.lineno}", node)
+        else:
+            self.newline(node)
+
+    def _paid(self, write: Callable[[], None]) -> None:
+        self.write("environment.read(")
+        write()
+        self.write(")")
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """The one environment in which all templates are compiled and rendered."""
 
     code_generator_class = _Generator
-    intercepted_binops = frozenset({"*", "**", "+", "%"})
+    intercepted_binops = frozenset({"*", "**", "+", "-", "/", "//", "%"})
+    read = staticmethod(read)
+    spend = staticmethod(spend)
+    concat = staticmethod(joined)  # "".join in Jinja2: of what a macro or block gives
 
     def __init__(self) -> None:
-        super().__init__(undefined=_Strict, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-        for name in _REMOVED_FILTERS:
-            del self.filters[name]
+        super().__init__(
+            undefined=_Strict,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            # What it would compute while it compiles, nothing would pay for.
+            optimized=False,
+            finalize=_finalize,
+        )
+        self.filters = dict(FILTERS)
+        tests: dict[str, Any] = self.tests
+        self.tests = {name: paid(test) for name, test in tests.items()}
         # Random text; `range` is given to each rendering with a budget of its own.
         for name in ("lipsum", "range"):
             del self.globals[name]
         self.globals["fail"] = _fail
-        self.filters.update(FILTERS)
+
+    def _generate(self, source: nodes.Template, *arguments: Any, **named: Any) -> str:
+        repeated: list[Any] = list(source.find_all(_REPEATED))
+        for node in repeated:
+            _charge(node)
+        return super()._generate(source, *arguments, **named)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """A mapping's own key goes before Python's methods, or `values.items` could never be a value."""
@@ -112,12 +157,33 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """As Jinja2's, without the methods of text that can make it as long as they are told."""
-        padding = isinstance(obj, str) and attr in _PADDING_METHODS
-        return not padding and super().is_safe_attribute(obj, attr, value)
+        """As Jinja2's, without the methods that can make a text as long as they are told."""
+        refused = isinstance(obj, (str, int, float)) and attr in _REFUSED_METHODS
+        return not refused and super().is_safe_attribute(obj, attr, value)
 
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+    def wrap_str_format(self, value: Any) -> None:
+        """Nothing: Jinja2 would let `format` through, made safe, before it asks `is_safe_attribute`."""
+        return
+
+    def call(self, context: Context, function: Any, /, *arguments: Any, **named: Any) -> Any:
+        """As Jinja2's, with what a method reads and what comes of it paid for."""
+        holder = getattr(function, "__self__", None)
+        if isinstance(holder, (str, list, tuple, Mapping)):
+            read(holder)
+            growing = _GROWING_METHODS.get(function.__name__) if isinstance(holder, str) else None
+            if growing is not None:
+                return read(growing(holder, *arguments, **named))
+        result = super().call(context, function, *arguments, **named)
+        return result if isinstance(result, Namespace) else read(result)
+
+    def tilde(self, parts: tuple[Any, ...]) -> str:
+        """The operator `~`."""
+        return joined(parts, what="`~`")
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Refuses what would make a huge text, list or number before it is made."""
+        check_number(left)
+        check_number(right)
         if operator == "%" and isinstance(left, str):
             raise Refused("`%` on text is not supported. Use `~` to join texts")
         if operator == "**" and (_size(left) > _POWER_LIMIT or _size(right) > _POWER_LIMIT):
@@ -126,14 +192,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise Refused(f"`*` would make more than {SIZE_LIMIT} characters")
         if operator == "+" and _length(left) + _length(right) > SIZE_LIMIT:
             raise Refused(f"`+` would make more than {SIZE_LIMIT} characters")
-        return super().call_binop(context, operator, left, right)
+        return read(super().call_binop(context, operator, left, right))
 
-    def joined(self, parts: tuple[Any, ...]) -> str:
-        """The operator `~`."""
-        texts = [str(part) for part in parts]
-        if sum(map(len, texts)) > SIZE_LIMIT:
-            raise Refused(f"`~` would make more than {SIZE_LIMIT} characters")
-        return "".join(texts)
+
+@pass_context
+def _finalize(_context: Context, value: Any) -> str:
+    # With the context, though it has no use for it: then Jinja2 does not call it while it compiles.
+    spend(NODE)
+    return text_of(value)
+
+
+def _charge(node: nodes.For | nodes.Macro | nodes.CallBlock | nodes.Block) -> None:
+    """Has what is repeated begin with paying for one more time."""
+    cost = NODE * sum(1 for _ in node.find_all(nodes.Node))
+    line = node.lineno
+    pay = nodes.Call(nodes.EnvironmentAttribute("spend"), [nodes.Const(cost)], [], None, None)
+    node.body.insert(0, nodes.ExprStmt(pay, lineno=line).set_lineno(line))
 
 
 def bounded_range() -> Callable[..., range]:
@@ -154,97 +228,8 @@ def bounded_range() -> Callable[..., range]:
     return limited
 
 
-def to_yaml(value: Any) -> str:
-    """The filter `toyaml`: block style YAML without a newline at its end; pipe it on into `indent`."""
-    _demand(value)
-    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=SIZE_LIMIT)
-    return text.removesuffix("...\n").rstrip("\n")
-
-
-def quote(value: Any) -> str:
-    """The filter `quote`: `value` as a double-quoted text, safe in YAML and JSON whatever it holds."""
-    _demand(value)
-    text = json.dumps(_as_text(value), ensure_ascii=False)
-    return _YAML_ESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The filter `merge`: `over` laid over `base` to any depth; a null in `over` removes the key."""
-    _demand(over)
-    return _without_nulls(merge_values(base, over or {}))
-
-
-def texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """The filter `texts`: every value as text, as environment variables and annotations must be."""
-    _demand(values)
-    return {key: _as_text(value) for key, value in values.items()}
-
-
-def b64enc(value: Any) -> str:
-    """The filter `b64enc`: UTF-8 as Base64, as in a Secret's `data`."""
-    _demand(value)
-    return base64.b64encode(str(value).encode()).decode()
-
-
-def _indent(text: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    if (width if isinstance(width, int) else len(width)) > _WIDTH_LIMIT:
-        raise Refused(f"`indent` takes widths up to {_WIDTH_LIMIT}")
-    return do_indent(text, width, first, blank)
-
-
-def _replace(text: str, old: str, new: str, count: int = -1) -> str:
-    text, old, new = str(text), str(old), str(new)
-    if (text.count(old) if count < 0 else min(count, text.count(old))) * len(new) > SIZE_LIMIT:
-        raise Refused(f"`replace` would make more than {SIZE_LIMIT} characters")
-    return text.replace(old, new, count)
-
-
-FILTERS: dict[str, Callable[..., Any]] = {
-    "toyaml": to_yaml,
-    "quote": quote,
-    "merge": merge,
-    "texts": texts,
-    "b64enc": b64enc,
-    "slug": lambda value: slug(str(value)),
-    "indent": _indent,
-    "replace": _replace,
-}
-
-
-def _always(_dumper: Any, _data: Any) -> bool:
-    return True
-
-
-# Text is written out in full wherever it is used twice: an alias in a rendered object would only puzzle.
-_Dumper: Any = type("_Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {"ignore_aliases": _always})
-
-
 def _fail(message: str) -> NoReturn:
     raise Refused(str(message)[:500])
-
-
-def _demand(value: Any) -> None:
-    if isinstance(value, Undefined):
-        value._fail_with_undefined_error()
-
-
-def _without_nulls(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_nulls(each) if isinstance(each, Mapping) else each
-        for key, each in value.items()
-        if each is not None
-    }
-
-
-def _as_text(value: Any) -> str:
-    """Scalars as YAML writes them, so that `true` does not become Python's `True`."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (str, int, float)):
-        return str(value)
-    raise Refused("a list or mapping is where text or a number must be. Use `toyaml` for it")
 
 
 def _length(value: Any) -> int:

@@ -30,6 +30,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
+from reconciler.core.text import shown
 from reconciler.errors import Invalid
 
 DOCUMENT_LIMIT = 512 * 1024
@@ -240,7 +241,7 @@ class _Composer:
                 merged.extend(self._merged(value_event, depth))
                 continue
             if key in marks:
-                raise _fault(event, f"the key `{key}` is there twice, first on line {self._line(marks[key])}")
+                raise _fault(event, f"the key {shown(key)} is there twice, first on line {self._line(marks[key])}")
             marks[key] = _position(event)
             result[key] = self._value(value_event, depth)
             if isinstance(value_event, ScalarEvent):

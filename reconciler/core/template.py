@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
 
+from reconciler.core.budget import SIZE_LIMIT, Refused, limited
 from reconciler.core.model import Template
-from reconciler.core.sandbox import SIZE_LIMIT, Refused, Sandbox, UndefinedName, bounded_range
+from reconciler.core.sandbox import Sandbox, UndefinedName, bounded_range
 from reconciler.core.text import decode, did_you_mean
 from reconciler.errors import Invalid
 
 SUFFIXES = (".yaml", ".yml", ".json", ".yaml.j2", ".yml.j2", ".json.j2")
 """What a file in the templates' folder must end with to be rendered; others (a README) are left alone."""
 
+TOKEN_LIMIT = 50_000
+"""Words and signs in all expressions and statements of one template; more would take long to compile."""
+
 _SANDBOX = Sandbox()
 _HELM = re.compile(r"\{[{%].*?(?<![\w\])])\.([A-Za-z][\w.]*)")
 """An expression with a name that begins with a dot: `{{ .Values.name }}`, `{{- if .Values.name }}`."""
+_HELM_WIDTH = 1000
+"""Characters of a line that are searched for it: of a line without end that would take for ever."""
 _NO_FILTER = re.compile(r"No filter named '(.*)'")
 _REFERENCES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 # What a template's own expressions can raise besides Jinja2's errors. Their messages may hold values, which
@@ -64,7 +71,8 @@ def draw(template: Template, variables: Mapping[str, Any]) -> Rendered:
             template's line.
     """
     try:
-        return _drawn(template, {**variables, "range": bounded_range()})
+        with limited():
+            return _drawn(template, {**variables, "range": bounded_range()})
     except jinja2.TemplateSyntaxError as error:
         line, what, todo = error.lineno, _misspelt(error), ""
     except UndefinedName as error:
@@ -72,6 +80,8 @@ def draw(template: Template, variables: Mapping[str, Any]) -> Rendered:
         what, todo = _undefined(error, template, variables), "Define it, or write `| default(…)` after it"
     except jinja2.TemplateError as error:
         line, what, todo = _failing_line(error.__traceback__), error.message or "cannot be rendered", ""
+    except (SyntaxError, MemoryError):  # Python's compiler, of the code that Jinja2 made: both are about nesting
+        line, what, todo = 1, "nests loops, conditions or brackets too deeply", ""
     except _EXPRESSION_ERRORS as error:
         line = _failing_line(error.__traceback__)
         what, todo = f"an expression fails with {type(error).__name__}", "Check the types of what it uses"
@@ -79,44 +89,56 @@ def draw(template: Template, variables: Mapping[str, Any]) -> Rendered:
     raise Invalid(what, where=f"{template.name}:{line}", todo=todo)
 
 
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A template and its literal parts."""
+
+    template: jinja2.Template
+    literals: frozenset[str]
+
+
 @lru_cache(maxsize=512)
-def _compiled(text: str) -> tuple[jinja2.Template, tuple[int, ...]]:
-    """The template, and its line for each line of the Python code that Jinja2 made of it."""
-    for reference in _SANDBOX.parse(text).find_all(_REFERENCES):
+def _compiled(text: str) -> _Compiled:
+    # Each has a character at least, so that most texts need not be counted.
+    if len(text) > TOKEN_LIMIT and len(list(islice(_words(text), TOKEN_LIMIT + 1))) > TOKEN_LIMIT:
+        raise Refused(f"has more than {TOKEN_LIMIT} words and signs within its braces")
+    parsed = _SANDBOX.parse(text)
+    for reference in parsed.find_all(_REFERENCES):
         raise jinja2.TemplateSyntaxError(
             f"`{type(reference).__name__.lower()}` is not supported, every template stands alone",
             reference.lineno,
         )
-    compiled = _SANDBOX.from_string(text)
-    last = max((code for _, code in compiled.debug_info), default=0)
-    return compiled, tuple(map(compiled.get_corresponding_lineno, range(last + 1)))
+    literals = frozenset(each.data for each in parsed.find_all(nodes.TemplateData))
+    return _Compiled(_SANDBOX.from_string(parsed), literals)
+
+
+def _words(text: str) -> Iterator[str]:
+    return (kind for _, kind, _ in _SANDBOX.lex(text) if kind not in ("data", "whitespace"))
 
 
 def _drawn(template: Template, variables: dict[str, Any]) -> Rendered:
-    compiled, line_of = _compiled(template.text)
+    compiled = _compiled(template.text)
     pieces: list[str] = []
     lines: list[int] = []
     size = 0
-    output: Any = compiled.root_render_func(compiled.new_context(variables))
+    context: Any = compiled.template.new_context(variables)
     at_line_start = True
-    for piece in output:
+    for piece in compiled.template.root_render_func(context):
         size += len(piece)
         if size > SIZE_LIMIT:
             raise Refused(f"renders to more than {SIZE_LIMIT // 1024} KiB")
         if at_line_start or "\n" in piece:
-            # The generator stands at the `yield` of this piece, and Jinja2 knows which template line that is for.
-            line = line_of[min(output.gi_frame.f_lineno, len(line_of) - 1)]
-            lines.extend(_lines_begun(piece, line, template.text, at_line_start))
+            lines.extend(_lines_begun(piece, context.line, piece in compiled.literals, at_line_start))
             at_line_start = piece.endswith("\n") if piece else at_line_start
         pieces.append(piece)
     return Rendered(template.name, "".join(pieces), tuple(lines))
 
 
-def _lines_begun(piece: str, line: int, source: str, at_line_start: bool) -> list[int]:
+def _lines_begun(piece: str, line: int, literal: bool, at_line_start: bool) -> list[int]:
     """The template's lines for the lines of output that begin in `piece`, which starts on `line`."""
     newlines = piece.count("\n")
     # Literal text goes on line by line; all that an expression gives comes from the line it stands on.
-    step = 1 if newlines and piece in source else 0
+    step = 1 if literal else 0
     begun = [line + index * step for index in range(newlines + 1)]
     first = 0 if at_line_start and piece else 1
     return begun[first : len(begun) - piece.endswith("\n")]
@@ -141,7 +163,7 @@ def _misspelt(error: jinja2.TemplateSyntaxError) -> str:
 def _helm_advice(text: str, line: int) -> str:
     """What to write instead, if that line of a template was written for Helm."""
     lines = text.split("\n")
-    found = _HELM.search(lines[min(line, len(lines)) - 1])
+    found = _HELM.search(lines[min(line, len(lines)) - 1][:_HELM_WIDTH])
     if not found:
         return ""
     name = found[1]

@@ -29,9 +29,20 @@ def decode(data: bytes, where: str, limit: int) -> str:
     return text.replace("\r\n", "\n")
 
 
+SHOWN = 100
+"""Characters of a name from Git that an error shows."""
+
+
+def shown(name: str) -> str:
+    """`name` in backticks, its end left out if it is long."""
+    return f"`{name}`" if len(name) <= SHOWN else f"`{name[:SHOWN]}…`"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean …?)` with the closest of `known`, or nothing if none is close."""
-    names = list(known)
+    if len(word) > SHOWN:  # comparing long ones takes long, too
+        return ""
+    names = [name for name in known if len(name) <= SHOWN]
     folded = {name.casefold(): name for name in reversed(names)}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return f" (did you mean `{folded[close[0]]}`?)" if close else ""

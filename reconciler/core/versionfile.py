@@ -9,12 +9,12 @@ from typing import Any
 
 from reconciler.core import strictyaml
 from reconciler.core.naming import wrong_label_value
-from reconciler.core.text import decode, did_you_mean
+from reconciler.core.text import decode, did_you_mean, shown
 from reconciler.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
 _KEYS = ("version", "values")
-_LOOKS_LIKE_MAPPING = re.compile(r"^\s*[\[{#]|^---|^\s*['\"]?[\w.-]+['\"]?\s*:(\s|$)", re.MULTILINE)
+_LOOKS_LIKE_MAPPING = re.compile(r"^[ \t]*[\[{#]|^---|^[ \t]*['\"]?[\w.-]+['\"]?[ \t]*:(\s|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,20 @@ def parse_version_file(data: bytes, where: str) -> VersionFile:
     return VersionFile(_checked(plain, where))
 
 
+def parse_values_file(data: bytes, where: str) -> tuple[Mapping[str, Any], strictyaml.Passage | None]:
+    """Reads a file that holds values and nothing else, and where they stand in it. An empty one holds none.
+
+    Raises:
+        Invalid: it is no mapping, over 64 KiB, or not text.
+    """
+    documents = strictyaml.load(decode(data, where, SIZE_LIMIT), where)
+    if not documents:
+        return {}, None
+    if len(documents) > 1 or not isinstance(documents[0].data, dict):
+        raise Invalid("must hold one mapping, the values", where=documents[0].at(), todo="Write `name: value` lines")
+    return documents[0].data, strictyaml.Passage(documents[0], ())
+
+
 def merge_values(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid over `base`: mappings key by key to any depth, everything else replaced, also by null."""
     result = dict(base)
@@ -73,7 +87,7 @@ def _from_mapping(text: str, where: str) -> VersionFile:
     for key in document.data:
         if key not in _KEYS:
             raise Invalid(
-                f"unknown key `{key}`{did_you_mean(key, _KEYS)}",
+                f"unknown key {shown(key)}{did_you_mean(key, _KEYS)}",
                 where=document.at(key),
                 todo="Only `version` and `values` are read; put your own keys under `values`",
             )

@@ -168,6 +168,51 @@ async def test_a_folder_at_its_limits(repository: Repository, origin: Origin) ->
     assert len(await repository.read_folder(await repository.tip(), "a")) == 3
 
 
+async def _identities(repository: Repository, origin: Origin, files: Files, *paths: str) -> tuple[str, ...]:
+    origin.commit(files)
+    return await repository.identities(await repository.tip(), paths)
+
+
+async def test_what_is_the_same_has_the_same_identity(repository: Repository, origin: Origin) -> None:
+    paths = ("a/file", "a", "./a/../a/file", "a/deeper")
+    first = await _identities(repository, origin, {"a/file": b"1", "a/deeper/x": b"1"}, *paths)
+    second = await _identities(repository, origin, {"a/file": b"1", "a/deeper/x": b"1", "other": b"2"}, *paths)
+    assert first == second
+    assert first[0] == first[2] and len(set(first)) == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"a/file": b"2"}, {"a/file": b"1", "a/more": b""}, {"a/file": Symlink("1")}, {"a/file": Gitlink()}),
+        *({"a/file/x": b"1"}, {"a": b"1"}, {"a": Symlink("b")}, {"b": b"1"}),
+    ],
+)
+async def test_what_differs_has_another_identity(repository: Repository, origin: Origin, changed: Files) -> None:
+    before = await _identities(repository, origin, {"a/file": b"1"}, "a/file", "a")
+    after = await _identities(repository, origin, changed, "a/file", "a")
+    assert before[1] != after[1]
+    assert (before[0] != after[0]) == ("a/more" not in changed)
+
+
+async def test_only_what_is_not_there_has_no_identity(repository: Repository, origin: Origin) -> None:
+    files: Files = {"file": b"", "a/link": Symlink("x"), "module": Gitlink()}
+    missing = await _identities(repository, origin, files, "nope", "a/nope", "nope/nope")
+    assert missing == ("", "", "")
+    assert "" not in await _identities(repository, origin, files, "file", "a", ".", "a/link", "module", "file/below")
+
+
+async def test_identities_of_a_commit_that_moved_on_and_of_hostile_paths(
+    repository: Repository, origin: Origin
+) -> None:
+    old = origin.commit({"file": b"1"})
+    await repository.tip()
+    new = await _identities(repository, origin, {"file": b"2"}, "file")
+    assert await repository.identities(old, ["file"]) != new
+    with pytest.raises(Invalid):
+        await repository.identities(old, ["../file"])
+
+
 async def test_an_empty_repository(repository: Repository) -> None:
     with pytest.raises(Invalid, match=r"main.*empty"):
         await repository.tip()

@@ -138,6 +138,20 @@ class FakeRepository:
         self._check_folder(place, found)
         return found
 
+    async def identities(self, commit: str, paths: Sequence[str]) -> tuple[str, ...]:
+        place = self._place(commit)
+        wanted = [split_path(path, self._place(commit, path)) for path in paths]
+        await self._answer(place)
+        return tuple(self._identity(self._files(place, ()), parts) for parts in wanted)
+
+    def _identity(self, files: Mapping[str, Content], parts: Sequence[str]) -> str:
+        for depth in range(1, len(parts) + 1):
+            if (content := files.get("/".join(parts[:depth]))) is not None:
+                return f"{depth}: {content!r}"
+        prefix = "".join(part + "/" for part in parts)
+        below = sorted((name, content) for name, content in files.items() if name.startswith(prefix))
+        return repr(below) if below else ""
+
     async def close(self) -> None:
         self.closed = True
         self._answering.set()

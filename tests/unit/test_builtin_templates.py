@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reconciler.app.settings import parse_settings
 from reconciler.core.builtin_values import KNOWN
 from reconciler.core.model import App, Colour, Desired, Release, Slot, Strategy
 from reconciler.core.render import identify, render
+from reconciler.core.sandbox import Sandbox
 from reconciler.errors import Invalid
 from tests.fakes.git import FakeRepository
 
@@ -160,3 +162,22 @@ async def test_what_a_built_in_template_makes_of_a_value_leads_back_to_the_value
     commit = repository.commit({"version": b"version: v1\nvalues:\n  replicas: 0\n"})
     with pytest.raises(Invalid, match=r"from `values` \(version:2, reconciler\.yaml:5\)$"):
         identify(app, await read_release(app, repository, commit))
+
+
+def _manual() -> str:
+    text = (Path(__file__).resolve().parents[2] / "manifests/README.md").read_text(encoding="utf-8")
+    return text.partition("## Filters and functions\n")[2].partition("\n## ")[0]
+
+
+def test_the_manual_names_every_filter_and_no_other() -> None:
+    filters, _, _ = _manual().partition("Of Jinja's functions")
+    table = re.findall(r"^\| (`.*?) \|", filters, re.MULTILINE)
+    named = re.findall(r"`(\w+)(?:\(\w+\))?`", f"{' '.join(table)} {filters.partition('has them')[2]}")
+    assert sorted(named) == sorted(Sandbox().filters)
+
+
+def test_the_manual_names_every_function_and_no_other() -> None:
+    functions = _manual().partition("Of Jinja's functions there are ")[2].partition(" (")[0]
+    # `range` comes with each rendering, and there the variable `namespace` goes over Jinja's function.
+    here = {*Sandbox().globals, "range"} - {"namespace", "fail"}
+    assert set(re.findall(r"`(\w+)`", functions)) == here

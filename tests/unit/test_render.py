@@ -271,7 +271,7 @@ def test_references_to_objects_from_elsewhere_are_fine() -> None:
         ("{{ 9 ** 9 ** 9 ** 9 }}", "t/x.yaml:1: `**` takes numbers up to 1000"),
         ("{{ '%9999999999d' % 1 }}", "t/x.yaml:1: `%` on text is not supported"),
         ("{{ 'x'.ljust(10**9) }}", "t/x.yaml:1: access to attribute 'ljust' of 'str' object is unsafe"),
-        ("{{ 'x' | indent(10**9) }}", "t/x.yaml:1: `indent` takes widths up to 1000"),
+        ("{{ 'x' | indent(10**9) }}", "t/x.yaml:1: `indent` takes numbers up to 1000"),
         (
             "{% set n = namespace(x='ab') %}{% for i in range(50) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
             "t/x.yaml:1: `~` would make more than 1048576 characters",

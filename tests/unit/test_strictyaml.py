@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.sandbox import quote, to_yaml
+from reconciler.core.filters import quote, to_yaml
 from reconciler.core.strictyaml import load
 from reconciler.errors import Invalid
 

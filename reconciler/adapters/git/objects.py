@@ -51,6 +51,7 @@ class Objects:
         self._git = ObjectGit(mirror, env)
         self._database = GitCmdObjectDB(mirror / "objects", self._git)
         self._trees: OrderedDict[bytes, Entries] = OrderedDict()
+        self._last: tuple[str, bytes] | None = None  # a thousand apps ask for one commit after the other
 
     def file(self, commit: str, parts: tuple[str, ...], place: Place, limits: Limits) -> bytes:
         """The content of a regular file.
@@ -89,6 +90,22 @@ class Objects:
         self._check_folder(files, place, limits)
         return {name: self._content(blob, b"blob") for name, blob in files.items()}
 
+    def identity(self, commit: str, parts: tuple[str, ...], place: Place) -> str:
+        """Mode and object id of what is at `parts`, or of what is in the way there; '' if there is nothing.
+
+        Raises:
+            CommitAbsent, Damaged: about the mirror, see there.
+        """
+        mode, identity = stat.S_IFDIR, self._tree_of(commit)
+        for depth, part in enumerate(parts):
+            if not stat.S_ISDIR(mode):
+                return f"{depth}:{mode:o}:{identity.hex()}"
+            found = self._entries(identity, place).get(part)
+            if found is None:
+                return ""
+            mode, identity = found
+        return f"{mode:o}:{identity.hex()}"
+
     def interrupt(self) -> None:
         """From another thread: makes a read that hangs fail with Damaged."""
         self._git.interrupt()
@@ -119,6 +136,11 @@ class Objects:
         return mode, identity
 
     def _tree_of(self, commit: str) -> bytes:
+        if self._last is None or self._last[0] != commit:
+            self._last = commit, self._looked_up(commit)
+        return self._last[1]
+
+    def _looked_up(self, commit: str) -> bytes:
         try:
             identity, _, _ = self._git.get_object_header(commit + "^{tree}")
         except ValueError as error:

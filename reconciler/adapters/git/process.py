@@ -131,6 +131,8 @@ def environment(config: Path, ssh_command: str) -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
         "GIT_SSH_COMMAND": ssh_command,
+        # Goes over the configuration, that of a local repository too, which `upload-pack` reads beside ours.
+        "GIT_ALLOW_PROTOCOL": ":".join(SCHEMES),
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_OPTIONAL_LOCKS": "0",

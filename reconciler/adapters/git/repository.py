@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
@@ -215,6 +215,14 @@ class GitRepository:
         place = replace(self._place, commit=commit, path=path)
         parts = split_path(path, place)
         return await self._reading(place, lambda objects: objects.folder(commit, parts, place, self._limits))
+
+    async def identities(self, commit: str, paths: Sequence[str]) -> tuple[str, ...]:
+        """What stands for the content of each of `paths`, as `ports.Repository` says; errors as `read`."""
+        place = replace(self._place, commit=commit)
+        wanted = [split_path(path, replace(place, path=path)) for path in paths]
+        return await self._reading(
+            place, lambda objects: tuple(objects.identity(commit, parts, place) for parts in wanted)
+        )
 
     async def close(self) -> None:
         """Kills this repository's Git processes; a call still waiting for one gets Transient."""

@@ -1,0 +1,5 @@
+"""Prints the table of `docs/git-hostile.md`."""
+
+from tests.hostile import table
+
+print(table())
