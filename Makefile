@@ -11,6 +11,8 @@ READY := $(VENV)/.ready
 IN_SANDBOX := $(PYTHON) -m sandbox exec --
 WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest
+# Real servers, keys and repositories by the hundred: left to `make test`.
+SLOW := tests/unit/test_hostile_repositories.py tests/unit/test_verify.py tests/contract/test_git_servers.py
 
 .PHONY: help demo test test-unit test-e2e check format docs bench lock sandbox-up sandbox-down clean
 
@@ -28,8 +30,8 @@ demo: $(READY) ## a release and a rollback under load on a real Kubernetes, from
 test: $(READY) check ## all tests, unit to end-to-end on the sandbox
 	@$(PYTHON) tools/test.py --workers $(WORKERS)
 
-test-unit: $(READY) ## the fast tests: no cluster
-	@$(PYTEST) tests/unit tests/contract -q -n $(WORKERS)
+test-unit: $(READY) ## the fast tests: no cluster, no server, no hundreds of repositories
+	@$(PYTEST) tests/unit tests/contract -q -n $(WORKERS) $(addprefix --ignore=,$(SLOW))
 
 test-e2e: $(READY) sandbox-up ## contract and end-to-end tests on the sandbox, which is left running
 	@$(IN_SANDBOX) $(PYTEST) tests/contract -q
