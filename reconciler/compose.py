@@ -231,6 +231,7 @@ async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIter
     bench = Workbench(settings, clock, lambda source: _repository(source, mirrors))
     if not with_cluster:
         async with bench:
+            await bench.discover()
             yield bench
         return
     api = await connect(options.kubeconfig, options.context)
@@ -242,6 +243,7 @@ async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIter
     poster = asyncio.create_task(log.run())
     try:
         async with bench:
+            await bench.discover()
             yield bench
         await log.flush()
     finally:

@@ -29,6 +29,13 @@ class Repository(Protocol):
         """Every regular file directly in the folder `path`: name → content, sorted by name."""
         ...
 
+    async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
+        """The files in `commit` that match `pattern` (see `core.glob`): path → an id of its content, sorted by path.
+
+        Symbolic links are among them (to `read` one is refused); what is below a linked folder is not.
+        """
+        ...
+
     async def close(self) -> None:
         """Ends any Git process still running; the object is not used afterwards."""
         ...

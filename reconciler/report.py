@@ -40,6 +40,8 @@ def is_in_trouble(sight: Sight) -> bool:
 def plans(sights: Iterable[Sight], console: Console) -> None:
     """Every app's phase, reason and actions."""
     for sight in sights:
+        if sight.app.suspend:
+            console.print(Text(f"{sight.app.name}  suspended: nothing is changed for it"))
         if sight.plan is None or sight.desired is None:
             continue
         made = sight.plan
@@ -80,6 +82,8 @@ def statuses(sights: Iterable[Sight], console: Console) -> None:
 def _standing(sight: Sight) -> tuple[Text, Text, Text]:
     """App, phase, and what Git wants."""
     name = Text(sight.app.name)
+    if sight.app.suspend and sight.desired:
+        return name, Text("suspended", style="yellow"), Text(sight.desired.version)
     if sight.plan is None or sight.desired is None:
         return name, Text("unknown", style="red"), Text("?")
     style = _STYLES.get(sight.plan.phase, "cyan")

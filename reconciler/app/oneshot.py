@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.discovery import Discovery
 from reconciler.app.loop import AppLoop
 from reconciler.app.observe import read_release
+from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.action import Apply, CreateService, Purpose, Ref, RequireFree, Switch
-from reconciler.core.model import App, Colour, Desired, Manifest, Slot
+from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
@@ -79,6 +81,11 @@ class Workbench:
     _repositories: dict[str, Repository] = field(default_factory=dict)
     _tips: dict[str, asyncio.Task[str]] = field(default_factory=dict)
     _broken: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    _apps: dict[str, App] = field(init=False)
+    _missing: list[Sight] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._apps = {each.name: each for each in self.settings.apps}
 
     async def __aenter__(self) -> Workbench:
         return self
@@ -110,28 +117,52 @@ class Workbench:
             self._broken[namespace] = asyncio.get_running_loop().create_future()
         return self._broken[namespace]
 
+    async def discover(self) -> None:
+        """Finds the apps that repositories describe, which are then among `apps`."""
+        sources = [each for each in self.settings.sources if each.apps]
+        seen = dict(await asyncio.gather(*map(self._seen, sources)))
+        made = roster(self.settings.apps, seen, {})
+        self._apps = {name: head.app for name, head in made.heads.items()}
+        self._missing += [Sight(_unknown(each.name, each.source, each.file), error=each.error) for each in made.faults]
+
+    async def _seen(self, source: SourceSettings) -> tuple[str, Seen | None]:
+        try:
+            commit = (await self._tip(source.name)).commit
+            found = await Discovery(source, self._repository(source.name)).at(commit)
+        except ReconcilerError as error:
+            self._missing.append(Sight(_unknown(f"* of source {source.name}", source.name, source.apps), error=error))
+            return source.name, None
+        return source.name, Seen(commit, found)
+
     def apps(self, names: Sequence[str]) -> list[App]:
-        """The configured apps called `names`, or all. Raises KeyError with the first unknown name."""
-        apps = {each.name: each for each in self.settings.apps}
-        return [apps[name] for name in names] if names else list(apps.values())
+        """The apps called `names`, or all. Raises KeyError with the first unknown name."""
+        unusable = {each.app.name for each in self._missing}
+        wanted = [name for name in names if name in self._apps or name not in unusable] if names else self._apps
+        return [self._apps[name] for name in wanted]
+
+    def _with_missing(self, names: Sequence[str], sights: Iterable[Sight]) -> list[Sight]:
+        """What was seen, and what of the repositories' descriptions is unusable."""
+        return [*sights, *(each for each in self._missing if not names or each.app.name in names)]
 
     async def look(self, names: Sequence[str]) -> list[Sight]:
         """Every app with its plan; nothing is changed."""
-        return list(await asyncio.gather(*(self._look(app) for app in self.apps(names))))
+        return self._with_missing(names, await asyncio.gather(*(self._look(app) for app in self.apps(names))))
 
     async def render(self, names: Sequence[str]) -> list[Sight]:
         """Every app rendered as for a first release; the cluster is not asked."""
-        return list(await asyncio.gather(*(self._render(app) for app in self.apps(names))))
+        return self._with_missing(names, await asyncio.gather(*(self._render(app) for app in self.apps(names))))
 
     async def settle(self, names: Sequence[str]) -> list[Sight]:
         """Reconciles every app until it is at rest: stable, retaining, rejected, or stopped by an error."""
-        return list(await asyncio.gather(*(self._settle(app) for app in self.apps(names))))
+        return self._with_missing(names, await asyncio.gather(*(self._settle(app) for app in self.apps(names))))
 
     async def _look(self, app: App) -> Sight:
         cycle = self._cycle(app)
         try:
-            tip = await self._tip(app)
+            tip = await self._tip(app.source)
             desired, observed, made = await self._or_broken(app, cycle.look(tip))
+            if app.suspend:
+                return Sight(app, desired, observed, at=self.clock.now())
             await self._or_broken(app, cycle.preconditions(made))
         except ReconcilerError as error:
             return Sight(app, observed=await self._what_is_there(app, cycle), error=error, at=self.clock.now())
@@ -159,16 +190,18 @@ class Workbench:
 
     async def _render(self, app: App) -> Sight:
         try:
-            tip = await self._tip(app)
-            release = await read_release(app, self._repository(app), tip.commit)
+            tip = await self._tip(app.source)
+            release = await read_release(app, self._repository(app.source), tip.commit)
             identify(app, release)
             return Sight(app, render(app, release, Slot(Colour.BLUE, tip.commit)))
         except ReconcilerError as error:
             return Sight(app, error=error)
 
     async def _settle(self, app: App) -> Sight:
+        if app.suspend:
+            return Sight(app)
         try:
-            tip = await self._tip(app)
+            tip = await self._tip(app.source)
             await self._or_broken(app, self._run_to_rest(app, tip))
             desired, observed, made = await self._cycle(app).look(tip)
         except ReconcilerError as error:
@@ -188,19 +221,19 @@ class Workbench:
     def _cycle(self, app: App) -> Cycle:
         assert self._cluster is not None
         assert self._telemetry is not None
-        return Cycle(app, self._repository(app), self._cluster, self._telemetry, self.clock)
+        return Cycle(app, self._repository(app.source), self._cluster, self._telemetry, self.clock)
 
-    async def _tip(self, app: App) -> Tip:
+    async def _tip(self, source: str) -> Tip:
         began = self.clock.now()
-        if app.source not in self._tips:
-            self._tips[app.source] = asyncio.create_task(self._repository(app).tip())
-        return Tip(await self._tips[app.source], began, began)
+        if source not in self._tips:
+            self._tips[source] = asyncio.create_task(self._repository(source).tip())
+        return Tip(await self._tips[source], began, began)
 
-    def _repository(self, app: App) -> Repository:
-        if app.source not in self._repositories:
-            source = next(each for each in self.settings.sources if each.name == app.source)
-            self._repositories[app.source] = self.open_repository(source)
-        return self._repositories[app.source]
+    def _repository(self, source: str) -> Repository:
+        if source not in self._repositories:
+            settings = next(each for each in self.settings.sources if each.name == source)
+            self._repositories[source] = self.open_repository(settings)
+        return self._repositories[source]
 
     async def _or_broken(self, app: App, work: Awaitable[T]) -> T:
         """The work's result, unless the app's namespace turns out to be unreadable first."""
@@ -210,6 +243,11 @@ class Workbench:
             task.cancel()
             broken.result()
         return await task
+
+
+def _unknown(name: str, source: str, file: str) -> App:
+    """What stands for an app of which nothing but its file is known."""
+    return App(name, "", source, Strategy(name), file=file)
 
 
 def _at_rest(loop: AppLoop) -> bool:

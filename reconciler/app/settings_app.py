@@ -1,4 +1,4 @@
-"""`apps` of the configuration: what is released, and how it is promoted."""
+"""`apps` of the configuration, and the `app.yaml` of a repository: what is released, and how it is promoted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration
-from reconciler.core.model import App, Strategy
+from reconciler.core.model import App, DeletionPolicy, Strategy
 from reconciler.core.strictyaml import Passage
 
 
@@ -31,40 +31,78 @@ class _Strategy(Model):
     )
 
 
-class AppModel(Model):
+class AppFields(Model):
+    """What can be said of an app wherever it is described."""
+
+    version_file: FolderPath = Field(default="version", description="Relative to the app's folder.")
+    templates: FolderPath | None = Field(
+        default=None, description="A folder relative to the app's. The built-in templates, if not given."
+    )
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="For the templates; the version file's values go over them."
+    )
+    strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
+    depends_on: list[Name] = Field(
+        default_factory=list, description="Apps that must have settled before a new revision of this one is begun."
+    )
+    suspend: bool = Field(default=False, description="Change nothing for this app.")
+
+
+class AppModel(AppFields):
     """One unit that is released together."""
 
     name: Name = Field(description="Unique among all apps.")
     namespace: Name = Field(default="default", description="Where its objects live.")
     source: Name = Field(description="The name of the source to read it from.")
     path: FolderPath = Field(default=".", description="Its folder in the repository.")
-    version_file: FolderPath = Field(default="version", description="Relative to `path`.")
-    templates: FolderPath | None = Field(
-        default=None, description="A folder relative to `path`. The built-in templates, if not given."
+
+
+class AppFileModel(AppFields):
+    """An app that is discovered in a repository; its folder is where this file is."""
+
+    name: Name | None = Field(default=None, description="Unique among all apps. The folder's name, if not given.")
+    namespace: Name | None = Field(
+        default=None, description="Where its objects live; one that the source allows. The source's, if not given."
     )
-    values: dict[str, Any] = Field(
-        default_factory=dict, description="For the templates; the version file's values go over them."
+    deletion_policy: Literal["orphan", "delete"] = Field(
+        default="orphan", description="What becomes of its objects when this file is removed."
     )
-    strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
 
 
 def app_of(model: AppModel, written: Passage) -> App:
     """What the model says; its values were `written` there."""
-    """What the model says."""
+    return _app(model, model.name, model.namespace, model.source, model.path, written)
+
+
+def discovered_app_of(
+    model: AppFileModel, name: str, namespace: str, source: str, file: str, written: Passage | None
+) -> App:
+    """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
+    policy = DeletionPolicy(model.deletion_policy)
+    folder = file.rpartition("/")[0] or "."
+    return _app(model, name, namespace, source, folder, written, file=file, deletion_policy=policy)
+
+
+def _app(
+    model: AppFields, name: str, namespace: str, source: str, path: str, written: Passage | None, **more: Any
+) -> App:
     strategy = Strategy(
-        active_service=model.strategy.active_service or model.name,
+        active_service=model.strategy.active_service or name,
         scale_down_delay=model.strategy.scale_down_delay,
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
     )
     return App(
-        name=model.name,
-        namespace=model.namespace,
-        source=model.source,
+        name=name,
+        namespace=namespace,
+        source=source,
         strategy=strategy,
-        path=model.path,
+        path=path,
         version_file=model.version_file,
         templates=model.templates,
         values=model.values,
+        depends_on=tuple(model.depends_on),
+        suspend=model.suspend,
         written=written,
+        **more,
     )

@@ -10,19 +10,27 @@ from pydantic import Field
 
 from reconciler.app.settings_fields import Model, Name, Seconds, at_least, duration, rule
 from reconciler.core.address import SCHEMES, address_fault, branch_fault
+from reconciler.core.glob import pattern_fault
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """A Git repository and branch. `interval` and `timeout` are seconds."""
+    """A Git repository and branch. `interval` and `timeout` are seconds.
+
+    `apps` is the pattern of the files that describe apps ('': none are looked for), `namespace` that of a discovered
+    app that names none, `namespaces` those which such an app may name.
+    """
 
     name: str
     url: str
     branch: str
     interval: float
     timeout: float
+    apps: str = ""
+    namespace: str = "default"
+    namespaces: tuple[str, ...] = ("default",)
 
 
 def _wrong_url(value: str) -> str:
@@ -40,6 +48,14 @@ class _Ref(Model):
     branch: Annotated[str, rule(branch_fault)] = Field(default="main", description="The branch.")
 
 
+class _Allow(Model):
+    """What discovered apps may do: whoever can push to the repository must not be able to choose more."""
+
+    namespaces: list[Name] | None = Field(
+        default=None, description="Namespaces that discovered apps may use. The source's `namespace`, if not given."
+    )
+
+
 class SourceModel(Model):
     """A Git repository and branch; any number of apps can share one."""
 
@@ -48,8 +64,16 @@ class SourceModel(Model):
     ref: _Ref = Field(default_factory=_Ref, description="What to follow.")
     interval: Annotated[Seconds, at_least(1.0)] = duration("30s", "How often to look for a new commit.")
     timeout: Annotated[Seconds, at_least(1.0)] = duration("60s", "How long one Git operation may take.")
+    apps: Annotated[str, rule(pattern_fault)] | None = Field(
+        default=None,
+        description="Files that describe apps, like `apps/*/app.yaml`: each is an app, and its folder the app's.",
+    )
+    namespace: Name = Field(default="default", description="Where discovered apps live that do not say it.")
+    allow: _Allow = Field(default_factory=_Allow, description="What discovered apps may do.")
 
 
 def source_of(model: SourceModel) -> SourceSettings:
     """What the model says."""
-    return SourceSettings(model.name, model.url, model.ref.branch, model.interval, model.timeout)
+    allowed = (model.namespace,) if model.allow.namespaces is None else tuple(model.allow.namespaces)
+    discovery = (model.apps or "", model.namespace, allowed)
+    return SourceSettings(model.name, model.url, model.ref.branch, model.interval, model.timeout, *discovery)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from reconciler.app.backoff import BackOff
@@ -19,7 +19,8 @@ from reconciler.ports import Clock, Repository, Telemetry
 class Source:
     """A followed branch. `tip` is the last commit read (None: none yet).
 
-    `on_update` is called with the source's name after the tip moved, and after a look that was asked for.
+    `on_update` is called with the source's name after the tip moved, and after a look that was asked for. `discover` is
+    called with a new commit before it becomes the tip: if that fails, the source did.
     """
 
     settings: SourceSettings
@@ -27,6 +28,7 @@ class Source:
     telemetry: Telemetry
     clock: Clock
     on_update: Callable[[str], None]
+    discover: Callable[[str], Awaitable[None]] | None = None
     tip: Tip | None = None
     error: ReconcilerError | None = None
     _asked: bool = False
@@ -58,6 +60,8 @@ class Source:
         began = self.clock.now()
         try:
             commit = await self.repository.tip()
+            if self.discover and (self.tip is None or self.tip.commit != commit):
+                await self.discover(commit)
         except ReconcilerError as error:
             return self._failed(error, began)
         self._recovered(commit, began)

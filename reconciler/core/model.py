@@ -39,6 +39,13 @@ class Colour(StrEnum):
         return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of an app's objects when Git no longer has the app."""
+
+    ORPHAN = "orphan"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields."""
@@ -55,7 +62,8 @@ class App:
 
     `path` is a folder of the repository; `version_file` and `templates` are relative to it.
     `templates` None means the built-in ones. `values` are the configuration's; the version file's
-    are merged over them. `written` is where they stand in the configuration, if that is known.
+    are merged over them. `written` is where they stand in the configuration, if that is known. `file` is the
+    app.yaml that it was discovered in; '' for an app of the configuration.
     """
 
     name: str
@@ -66,6 +74,10 @@ class App:
     version_file: str = "version"
     templates: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    suspend: bool = False
+    file: str = ""
+    deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

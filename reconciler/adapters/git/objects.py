@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from git.db import GitCmdObjectDB
@@ -16,6 +17,7 @@ from git.objects.fun import tree_entries_from_data
 
 from reconciler.adapters.git.address import Place
 from reconciler.adapters.git.process import GitFailed, ObjectGit
+from reconciler.core.glob import part_matches
 
 _GITLINK = 0o160000  # a submodule's commit, gitglossary(7) "gitlink"
 _TREE_BYTES = 16 << 20
@@ -34,6 +36,7 @@ class Limits:
     file_bytes: int = 1 << 20
     folder_files: int = 64
     folder_bytes: int = 1 << 20
+    matches: int = 2000
 
 
 class CommitAbsent(Exception):
@@ -88,6 +91,33 @@ class Objects:
         files = {name: blob for name, (mode, blob) in sorted(entries.items()) if not stat.S_ISDIR(mode)}
         self._check_folder(files, place, limits)
         return {name: self._content(blob, b"blob") for name, blob in files.items()}
+
+    def find(self, commit: str, pattern: tuple[str, ...], place: Place, limits: Limits) -> dict[str, str]:
+        """Files that match, path → id of the content, sorted by path; only folders that match on the way are read.
+
+        Raises:
+            Invalid: more than `limits.matches` match, of the files or of the folders on the way.
+            CommitAbsent, Damaged: about the mirror, see there.
+        """
+        level = {"": self._tree_of(commit)}
+        for depth, part in enumerate(pattern, start=1):
+            wanted = _is_folder if depth < len(pattern) else _is_file
+            level = dict(self._matching(level, part, wanted, place))
+            if len(level) > limits.matches:
+                what = f"{len(level)} files or folders match {'/'.join(pattern[:depth])}, {limits.matches} are allowed"
+                raise place.invalid(what, "Make the pattern narrower")
+        return {path: level[path].hex() for path in sorted(level)}
+
+    def _matching(
+        self, level: Mapping[str, bytes], part: str, wanted: Callable[[int], bool], place: Place
+    ) -> Iterator[tuple[str, bytes]]:
+        for folder, tree in level.items():
+            entries = self._entries(tree, place)
+            names = filter(partial(part_matches, part), entries) if "*" in part else {part} & entries.keys()
+            for name in names:
+                mode, identity = entries[name]
+                if wanted(mode):
+                    yield f"{folder}/{name}".lstrip("/"), identity
 
     def interrupt(self) -> None:
         """From another thread: makes a read that hangs fail with Damaged."""
@@ -162,6 +192,14 @@ class Objects:
         stream = self._database.stream(identity)
         content = bytes(stream.read())
         return content if len(content) == stream.size and stream.type in (kind, kind.decode()) else None
+
+
+def _is_folder(mode: int) -> bool:
+    return stat.S_ISDIR(mode)
+
+
+def _is_file(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
 def _refuse_special(name: str, mode: int, place: Place) -> None:

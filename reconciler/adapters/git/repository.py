@@ -20,6 +20,7 @@ from reconciler.adapters.git.address import Place, address_of, check_branch, mir
 from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
 from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
+from reconciler.core.glob import pattern_fault
 from reconciler.errors import Transient
 
 T = TypeVar("T")
@@ -173,6 +174,19 @@ class GitRepository:
         place = replace(self._place, commit=commit, path=path)
         parts = split_path(path, place)
         return await self._reading(place, lambda objects: objects.folder(commit, parts, place, self._limits))
+
+    async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
+        """The files in `commit` that match: path → id of the content, see `ports.Repository`.
+
+        Raises:
+            Transient: as `read`.
+            Invalid: no such commit, too many matches, or no pattern that `core.glob` knows.
+        """
+        place = replace(self._place, commit=commit, path=pattern)
+        if fault := pattern_fault(pattern):
+            raise place.invalid(f"the pattern {fault}", "Correct `apps` of the source")
+        parts = tuple(pattern.split("/"))
+        return await self._reading(place, lambda objects: objects.find(commit, parts, place, self._limits))
 
     async def close(self) -> None:
         """Kills this repository's Git processes; a call still waiting for one gets Transient."""
