@@ -159,7 +159,8 @@ class _Running:
         """Waits for it, and looks meanwhile for folders that were not there to be watched, or were deleted."""
         while not self._reload.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._reload.wait(), self.look_again)
+                async with asyncio.timeout(self.look_again):
+                    await self._reload.wait()
             for name in self._watch():
                 if name == _CONFIG:
                     self._reload.set()

@@ -154,7 +154,8 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     if seconds <= 0:
         return event.is_set()
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):  # not `wait_for`: with Python 3.11 it loses a cancellation that comes with it
+            await event.wait()
     except TimeoutError:
         return False
     return True

@@ -51,7 +51,8 @@ class Source:
             self._woken.clear()
             delay = await self.look()
             try:
-                await asyncio.wait_for(self._woken.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 

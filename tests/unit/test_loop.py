@@ -221,6 +221,22 @@ async def test_news_from_git_do_cut_it_short() -> None:
     assert await running == 2
 
 
+async def test_a_loop_that_is_woken_and_ended_at_once_ends() -> None:
+    """`asyncio.wait_for` of Python 3.11 would lose the cancellation, and the daemon wait for the loop for ever."""
+    tip = Tip("c", 0.0, 0.0)
+    cycle = Stub(Transient("x"))
+    cycle.loop = loop = AppLoop(cycle, Recorder(), FakeClock(), lambda: tip, lambda: None)  # type: ignore[arg-type]
+    task = asyncio.create_task(loop.run())
+    while cycle.turns < 1:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    loop.wake_for_git()
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    assert task.done()
+
+
 async def test_a_fight_with_another_writer_is_slowed_down() -> None:
     """20 cycles at full speed, then one after 0.1 s, after 0.2 s, and so on."""
     assert 20 < await _turns_within(Stub(), 0.5) <= 24

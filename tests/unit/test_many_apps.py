@@ -177,6 +177,8 @@ async def test_a_reload_that_forbids_a_namespace_ends_the_looking_after(bench: B
     await bench.released("web", "v1")
     await bench.start(source=replace(SOURCE, namespace="back", namespaces=("back",)))
     assert bench.events("app_orphaned", app="web")
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
     await bench.until(lambda: bench.events("app_discovered", app="web", namespace="back"))
     assert bench.objects("web") == {"Service", "Deployment"}
 

@@ -243,7 +243,8 @@ class GitRepository:
         future = loop.run_in_executor(self._shared.reading, look)
         try:
             await begun.wait()  # the clock starts when the thread is free, not while others read
-            return await asyncio.wait_for(future, self._timeout)
+            async with asyncio.timeout(self._timeout):
+                return await future
         except TimeoutError:
             raise place.transient(f"reading took longer than {self._timeout:g} s") from None
         finally:
