@@ -9,21 +9,25 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from reconciler import __version__
 from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
-from reconciler.adapters.git import GitRepository, Mirrors, local_git_dir
+from reconciler.adapters.git import GitRepository, LocalRepository, Mirrors, local_git_dir
+from reconciler.adapters.schemas import KubernetesSchemas
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_source import ANY_NAMESPACE, SourceSettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
+from reconciler.core.glob import pattern_fault
 from reconciler.errors import Invalid, ReconcilerError, Transient
+from reconciler.ports import Schemas
 
 Work = Callable[[], Awaitable[None]]
 
@@ -221,6 +225,24 @@ def _repository(source: SourceSettings, mirrors: Mirrors) -> GitRepository:
 def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:
     fields = {"reason": error.located, "untouched": error.untouched or untouched}
     return {**fields, "todo": error.todo} if error.todo else fields
+
+
+def schemas(version: str) -> Schemas:
+    """What that version of Kubernetes knows of objects' fields. Raises `Invalid` if that is not known here."""
+    return KubernetesSchemas.of(version)
+
+
+@asynccontextmanager
+async def checkbench(repository: Path, ref: str, pattern: str) -> AsyncIterator[Workbench]:
+    """For a check of one commit of a local repository, without a configuration: every namespace is allowed there."""
+    if fault := pattern_fault(pattern):
+        raise Invalid(f"the pattern {fault}", where="--apps")
+    source = SourceSettings("repository", str(repository), ref, 3600.0, 60.0, pattern, "default", ANY_NAMESPACE)
+    with TemporaryDirectory() as scratch:
+        local = LocalRepository(repository, ref, Path(scratch))
+        async with Workbench(Settings((source,), ()), SystemClock(), lambda _: local) as bench:
+            await bench.discover()
+            yield bench
 
 
 @asynccontextmanager

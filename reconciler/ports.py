@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.model import Manifest
+from reconciler.core.strictyaml import Key
 
 
 class Repository(Protocol):
@@ -96,6 +98,22 @@ class Cluster(Protocol):
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:
         """Writes a Kubernetes Event about a live object, for `kubectl describe`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFault:
+    """What is wrong with the field at `path` of an object; never shows its value."""
+
+    path: tuple[Key, ...]
+    what: str
+
+
+class Schemas(Protocol):
+    """What one version of Kubernetes knows of objects' fields."""
+
+    def faults(self, manifest: Manifest) -> Sequence[SchemaFault]:
+        """Everything in `manifest` that this version does not have or take."""
         ...
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from reconciler.app.settings_app import AppFileModel, discovered_app_of
 from reconciler.app.settings_checks import Problem, described, report, unfit_name
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_source import ANY_NAMESPACE, SourceSettings
 from reconciler.core import strictyaml
 from reconciler.core.model import App
 from reconciler.core.naming import wrong_dns_label
@@ -106,7 +106,7 @@ def _unfit(model: AppFileModel, name: str, namespace: str, source: SourceSetting
         yield Problem(("name",), "is missing: there is no folder to take it from")
     elif wrong:
         yield Problem(("name",), f"the folder's name {wrong}: give another" if model.name is None else wrong)
-    if namespace not in source.namespaces:
+    if namespace not in source.namespaces and source.namespaces != ANY_NAMESPACE:
         allowed = ", ".join(source.namespaces) or "none"
         what = f"source {source.name} does not allow this namespace to its apps (allowed: {allowed})"
         yield Problem(("namespace",), what)

@@ -154,7 +154,7 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     if seconds <= 0:
         return event.is_set()
     try:
-        async with asyncio.timeout(seconds):  # not `wait_for`: with Python 3.11 it loses a cancellation that comes with it
+        async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 may lose a cancellation
             await event.wait()
     except TimeoutError:
         return False

@@ -16,15 +16,16 @@ from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.action import Apply, CreateService, Purpose, Ref, RequireFree, Switch
+from reconciler.core.field import Field
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.manifests import without_selector
 from reconciler.core.plan.view import ref_of
-from reconciler.core.render import identify, render
-from reconciler.errors import Conflict, ReconcilerError
-from reconciler.ports import Clock, Cluster, Repository, Telemetry
+from reconciler.core.render import identify, render, written
+from reconciler.errors import Conflict, Invalid, ReconcilerError
+from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ class Workbench:
     _broken: dict[str, asyncio.Future[None]] = field(default_factory=dict)
     _apps: dict[str, App] = field(init=False)
     _missing: list[Sight] = field(default_factory=list)
+    _schemas: Schemas | None = None
 
     def __post_init__(self) -> None:
         self._apps = {each.name: each for each in self.settings.apps}
@@ -148,8 +150,9 @@ class Workbench:
         """Every app with its plan; nothing is changed."""
         return self._with_missing(names, await asyncio.gather(*(self._look(app) for app in self.apps(names))))
 
-    async def render(self, names: Sequence[str]) -> list[Sight]:
-        """Every app rendered as for a first release; the cluster is not asked."""
+    async def render(self, names: Sequence[str], schemas: Schemas | None = None) -> list[Sight]:
+        """Every app rendered as for a first release, and held against `schemas`; the cluster is not asked."""
+        self._schemas = schemas
         return self._with_missing(names, await asyncio.gather(*(self._render(app) for app in self.apps(names))))
 
     async def settle(self, names: Sequence[str]) -> list[Sight]:
@@ -193,9 +196,20 @@ class Workbench:
             tip = await self._tip(app.source)
             release = await read_release(app, self._repository(app.source), tip.commit)
             identify(app, release)
-            return Sight(app, render(app, release, Slot(Colour.BLUE, tip.commit)))
+            slot = Slot(Colour.BLUE, tip.commit)
+            wanted = render(app, release, slot)
+            return Sight(app, wanted, error=self._unknown_to_kubernetes(written(app, release, slot)))
         except ReconcilerError as error:
             return Sight(app, error=error)
+
+    def _unknown_to_kubernetes(self, objects: Iterable[Field]) -> Invalid | None:
+        """Everything in `objects` that the chosen version of Kubernetes does not have, a line for each."""
+        if self._schemas is None:
+            return None
+        faults = [
+            each.at(*fault.path).fault(fault.what) for each in objects for fault in self._schemas.faults(each.value)
+        ]
+        return Invalid("\n".join(each.located for each in faults)) if faults else None
 
     async def _settle(self, app: App) -> Sight:
         if app.suspend:

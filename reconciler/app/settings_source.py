@@ -15,6 +15,10 @@ from reconciler.core.glob import pattern_fault
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
 
+ANY_NAMESPACE = ("*",)
+"""Where nothing is going to be done, and the configuration is not known: for checking a repository by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """A Git repository and branch. `interval` and `timeout` are seconds.

@@ -7,7 +7,8 @@ copy on disk, `objects` reads from it, `repository` ties them to the event loop.
 from __future__ import annotations
 
 from reconciler.adapters.git.address import local_git_dir
+from reconciler.adapters.git.local import LocalRepository
 from reconciler.adapters.git.objects import Limits
 from reconciler.adapters.git.repository import GitRepository, Mirrors
 
-__all__ = ["GitRepository", "Limits", "Mirrors", "local_git_dir"]
+__all__ = ["GitRepository", "Limits", "LocalRepository", "Mirrors", "local_git_dir"]

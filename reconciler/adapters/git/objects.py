@@ -55,6 +55,10 @@ class Objects:
         self._database = GitCmdObjectDB(mirror / "objects", self._git)
         self._trees: OrderedDict[bytes, Entries] = OrderedDict()
 
+    def commit(self, name: str) -> str:
+        """The full id of the commit that `name` stands for. Raises CommitAbsent or Damaged."""
+        return self._header(name + "^{commit}")
+
     def file(self, commit: str, parts: tuple[str, ...], place: Place, limits: Limits) -> bytes:
         """The content of a regular file.
 
@@ -149,14 +153,17 @@ class Objects:
         return mode, identity
 
     def _tree_of(self, commit: str) -> bytes:
+        return bytes.fromhex(self._header(commit + "^{tree}"))
+
+    def _header(self, name: str) -> str:
         try:
-            identity, _, _ = self._git.get_object_header(commit + "^{tree}")
+            identity, _, _ = self._git.get_object_header(name)
         except ValueError as error:
             # GitPython's only way to say it; `cat-file --batch-check` answers "<what was asked for> missing".
             raise (CommitAbsent if "missing" in str(error) else Damaged)(str(error)) from error
         except (OSError, GitFailed) as error:
             raise Damaged(str(error)) from error
-        return bytes.fromhex(identity if isinstance(identity, str) else bytes(identity).decode("ascii"))
+        return identity if isinstance(identity, str) else bytes(identity).decode("ascii")
 
     def _entries(self, tree: bytes, place: Place) -> Entries:
         if tree in self._trees:
