@@ -13,6 +13,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.dependence import Standing, held
 from reconciler.app.discovery import Discovery
 from reconciler.app.loop import AppLoop, keep_going
 from reconciler.app.roster import Seen
@@ -134,8 +135,30 @@ class Daemon:
         cycle = Cycle(app, source.repository, self.cluster, self.telemetry, self.clock)
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
+        cycle.held = partial(self._held, app)
         loop = AppLoop(cycle, self.telemetry, self.clock, partial(self._tip_of, app.name, source), source.ask)
+        loop.turned = partial(self._wake_dependents, app.name, loop, [None])
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
+
+    def _held(self, app: App) -> str:
+        return held(map(self._standing, app.depends_on))
+
+    def _standing(self, name: str) -> Standing:
+        if name not in self._apps:
+            return Standing(name, suspended=name in self._wanted.suspended, known=name in self._wanted.suspended)
+        loop = self._apps[name].part
+        # The branch's own tip: an app that is held at an older commit has not settled at what Git wants.
+        tip, outcome = self._sources[loop.cycle.app.source].part.tip, loop.outcome
+        phase = outcome.plan.phase if outcome and not outcome.acted and not outcome.outdated else None
+        return Standing(name, phase, loop.seen, tip.commit if tip else None, loop.error)
+
+    def _wake_dependents(self, name: str, loop: AppLoop, told: list[object]) -> None:
+        """After a turn that changed how the app stands: somebody may wait for it."""
+        now = self._standing(name)
+        if now != told[0]:
+            told[0] = now
+            for dependent in self._wanted.dependents.get(name, ()):
+                self.wake_app(dependent)
 
     def _tip_of(self, name: str, source: Source) -> Tip | None:
         """What Git says of the app: at the tip of its branch, or at the commit that its description was read at."""

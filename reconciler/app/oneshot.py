@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.dependence import WAITS_FOR, Standing, held
 from reconciler.app.discovery import Discovery
 from reconciler.app.loop import AppLoop
 from reconciler.app.observe import read_release
@@ -24,7 +25,7 @@ from reconciler.core.plan import Plan
 from reconciler.core.plan.manifests import without_selector
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render, written
-from reconciler.errors import Conflict, Invalid, ReconcilerError
+from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
 
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class Workbench:
     _apps: dict[str, App] = field(init=False)
     _missing: list[Sight] = field(default_factory=list)
     _schemas: Schemas | None = None
+    _sights: dict[str, asyncio.Task[Sight]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._apps = {each.name: each for each in self.settings.apps}
@@ -148,7 +150,8 @@ class Workbench:
 
     async def look(self, names: Sequence[str]) -> list[Sight]:
         """Every app with its plan; nothing is changed."""
-        return self._with_missing(names, await asyncio.gather(*(self._look(app) for app in self.apps(names))))
+        sights = [self._sight(app.name, self._look) for app in self.apps(names)]
+        return self._with_missing(names, await asyncio.gather(*sights))
 
     async def render(self, names: Sequence[str], schemas: Schemas | None = None) -> list[Sight]:
         """Every app rendered as for a first release, and held against `schemas`; the cluster is not asked."""
@@ -157,10 +160,30 @@ class Workbench:
 
     async def settle(self, names: Sequence[str]) -> list[Sight]:
         """Reconciles every app until it is at rest: stable, retaining, rejected, or stopped by an error."""
-        return self._with_missing(names, await asyncio.gather(*(self._settle(app) for app in self.apps(names))))
+        sights = [self._sight(app.name, self._settle) for app in self.apps(names)]
+        return self._with_missing(names, await asyncio.gather(*sights))
+
+    def _sight(self, name: str, see: Callable[[App], Awaitable[Sight]]) -> asyncio.Task[Sight]:
+        """What is seen of an app, once for all who ask."""
+        if name not in self._sights:
+            self._sights[name] = asyncio.ensure_future(see(self._apps[name]))
+        return self._sights[name]
+
+    async def _held(self, app: App) -> str:
+        """Why a promotion of the app is not to be begun. Others that the command does not concern are looked at."""
+        return held([await self._standing(name) for name in app.depends_on])
+
+    async def _standing(self, name: str) -> Standing:
+        if name not in self._apps:
+            return Standing(name, known=False)
+        sight = await self._sight(name, self._look)
+        phase = sight.plan.phase if sight.plan else None
+        return Standing(name, phase, "", "", sight.error, sight.app.suspend)
 
     async def _look(self, app: App) -> Sight:
         cycle = self._cycle(app)
+        why = await self._held(app)
+        cycle.held = lambda: why
         try:
             tip = await self._tip(app.source)
             desired, observed, made = await self._or_broken(app, cycle.look(tip))
@@ -214,20 +237,23 @@ class Workbench:
     async def _settle(self, app: App) -> Sight:
         if app.suspend:
             return Sight(app)
+        cycle, why = self._cycle(app), await self._held(app)
+        cycle.held = lambda: why
         try:
             tip = await self._tip(app.source)
-            await self._or_broken(app, self._run_to_rest(app, tip))
-            desired, observed, made = await self._cycle(app).look(tip)
+            await self._or_broken(app, self._run_to_rest(cycle, tip))
+            desired, observed, made = await cycle.look(tip)
         except ReconcilerError as error:
             return Sight(app, error=error)
-        return Sight(app, desired, observed, made, at=self.clock.now())
+        waits = Blocked(made.reason, where=f"app {app.name}") if made.reason.startswith(WAITS_FOR) else None
+        return Sight(app, desired, observed, made, waits, at=self.clock.now())
 
-    async def _run_to_rest(self, app: App, tip: Tip) -> None:
+    async def _run_to_rest(self, cycle: Cycle, tip: Tip) -> None:
         assert self._telemetry is not None
         # A command reads Git once, when it is called: what it found then is what its user asked for.
         now = replace(tip, checked_at=math.inf)
-        loop = AppLoop(self._cycle(app), self._telemetry, self.clock, lambda: now, lambda: None)
-        self._loops[app.name] = loop
+        loop = AppLoop(cycle, self._telemetry, self.clock, lambda: now, lambda: None)
+        self._loops[cycle.app.name] = loop
         await loop.run(until=_at_rest)
         if loop.error is not None:
             raise loop.error
@@ -268,4 +294,7 @@ def _at_rest(loop: AppLoop) -> bool:
     """Nothing left to do but to wait for retention, for Git, or for somebody to mend an error."""
     if loop.error is not None:
         return loop.gave_up
-    return loop.outcome is not None and not loop.outcome.acted and PHASES[loop.outcome.plan.phase].settled
+    if loop.outcome is None or loop.outcome.acted:
+        return False
+    made = loop.outcome.plan
+    return PHASES[made.phase].settled or made.reason.startswith(WAITS_FOR)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration
-from reconciler.core.model import App, DeletionPolicy, Strategy
+from reconciler.core.model import App, Strategy
 from reconciler.core.strictyaml import Passage
 
 
@@ -64,9 +64,6 @@ class AppFileModel(AppFields):
     namespace: Name | None = Field(
         default=None, description="Where its objects live; one that the source allows. The source's, if not given."
     )
-    deletion_policy: Literal["orphan", "delete"] = Field(
-        default="orphan", description="What becomes of its objects when this file is removed."
-    )
 
 
 def app_of(model: AppModel, written: Passage) -> App:
@@ -78,9 +75,8 @@ def discovered_app_of(
     model: AppFileModel, name: str, namespace: str, source: str, file: str, written: Passage | None
 ) -> App:
     """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
-    policy = DeletionPolicy(model.deletion_policy)
     folder = file.rpartition("/")[0] or "."
-    return _app(model, name, namespace, source, folder, written, file=file, deletion_policy=policy)
+    return _app(model, name, namespace, source, folder, written, file=file)
 
 
 def _app(

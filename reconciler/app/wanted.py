@@ -15,18 +15,25 @@ from reconciler.ports import Telemetry
 
 @dataclass(slots=True)
 class Wanted:
-    """The apps by the configuration in force and by what was last read of each source."""
+    """The apps by the configuration in force and by what was last read of each source. `dependents`: who waits for an
+    app, by its name."""
 
     telemetry: Telemetry
     _settings: Settings = field(default_factory=lambda: Settings((), ()))
     _seen: dict[str, Seen | None] = field(default_factory=dict)
     _roster: Roster = field(default_factory=Roster)
     _suspended: set[str] = field(default_factory=set)
+    dependents: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def running(self) -> Mapping[str, App]:
         """The apps to be looked after: all but the suspended."""
         return {name: head.app for name, head in self._roster.heads.items() if not head.app.suspend}
+
+    @property
+    def suspended(self) -> Set[str]:
+        """Names of the apps for which nothing is changed."""
+        return self._suspended
 
     def commit_of(self, name: str) -> str:
         """The commit that a discovered app is to be read at; '' for one that follows its branch."""
@@ -51,6 +58,10 @@ class Wanted:
         # What the configuration no longer allows is not gone on with either.
         allowed = {name: head for name, head in before.heads.items() if _is_allowed(head.app, sources)}
         self._roster = roster(self._settings.apps, self._seen, allowed)
+        self.dependents = {}
+        for name, head in self._roster.heads.items():
+            for other in head.app.depends_on:
+                self.dependents.setdefault(other, []).append(name)
         self._tell_faults(before.faults)
         self._tell_changes(before.heads)
         self._tell_suspensions()

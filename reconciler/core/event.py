@@ -111,6 +111,7 @@ EVENTS: Mapping[str, Spec] = {
     ),
     "app_failed": Spec("A step failed and is tried again.", (*_WHO, "retry_in", *_WHY), Level.WARNING),
     "phase_changed": Spec("The app is in another phase.", (*_WHO, "phase", "from_phase", "reason")),
+    "waiting_for": Spec("A promotion is not begun: apps that it depends on have not settled.", (*_WHO, "reason")),
     "revision_applied": Spec(
         "The desired revision's objects were created. `duration`: since the source's update was noticed.",
         (*_WHO, "replicas", "duration"),

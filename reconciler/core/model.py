@@ -39,13 +39,6 @@ class Colour(StrEnum):
         return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
 
 
-class DeletionPolicy(StrEnum):
-    """What becomes of an app's objects when Git no longer has the app."""
-
-    ORPHAN = "orphan"
-    DELETE = "delete"
-
-
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields."""
@@ -77,7 +70,6 @@ class App:
     depends_on: tuple[str, ...] = ()
     suspend: bool = False
     file: str = ""
-    deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

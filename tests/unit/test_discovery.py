@@ -9,7 +9,7 @@ from reconciler.app.roster import Head, Roster, Seen, removed, roster
 from reconciler.app.settings import parse_settings
 from reconciler.core.dependencies import cycle
 from reconciler.core.glob import part_matches, pattern_fault
-from reconciler.core.model import App, DeletionPolicy, Strategy
+from reconciler.core.model import App, Strategy
 from reconciler.errors import Invalid
 from tests.fakes.discovery import SOURCE, found
 from tests.fakes.git import FakeRepository
@@ -35,7 +35,6 @@ values: {image: example/web}
 strategy: {activeService: www, scaleDownDelay: 1m}
 dependsOn: [db, cache]
 suspend: true
-deletionPolicy: delete
 """
     assert parsed(text) == App(
         "front",
@@ -49,7 +48,6 @@ deletionPolicy: delete
         depends_on=("db", "cache"),
         suspend=True,
         file=FILE,
-        deletion_policy=DeletionPolicy.DELETE,
     )
 
 
@@ -60,7 +58,7 @@ deletionPolicy: delete
         ("path: ../other", f"{FILE}:1: path: unknown key"),
         ("\nnamespace: kube-system", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
         ("namspace: shop", f"{FILE}:1: namspace: unknown key (did you mean `namespace`?)"),
-        ("deletionPolicy: maybe", f"{FILE}:1: deletionPolicy: "),
+        ("deletionPolicy: delete", f"{FILE}:1: deletionPolicy: unknown key"),
         ("suspend: yes", f"{FILE}:1: suspend: "),
         ("dependsOn: [web]", f"{FILE}:1: dependsOn: an app cannot wait for itself"),
         ("dependsOn: web", f"{FILE}:1: dependsOn: must be a list"),

@@ -142,7 +142,7 @@ async def test_settings_and_version_of_one_commit_make_one_revision(bench: Bench
 
 
 async def test_unreadable_git_removes_nothing(bench: Bench) -> None:
-    bench.commit({"web": IMAGE + "deletionPolicy: delete"}, web="v1")
+    bench.commit({"web": IMAGE}, web="v1")
     await bench.start()
     await bench.released("web", "v1")
     bench.repository.fail_with(Transient("unreachable"))
@@ -212,3 +212,52 @@ async def test_an_app_of_the_configuration_can_be_suspended(bench: Bench) -> Non
         "suspended",
         "resumed",
     ]
+
+
+# --- dependsOn ---
+
+NEEDS_DB = IMAGE + "dependsOn: [db]\n"
+
+
+async def test_an_app_waits_until_what_it_depends_on_has_settled(bench: Bench) -> None:
+    bench.commit({"db": IMAGE, "web": NEEDS_DB}, db="v1", web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit(db="v2", web="v2")
+    await bench.released("web", "v2")
+    told = [(each.name, each.fields["app"], each.fields["version"]) for each in bench.told.events if each.name in SEEN]
+    for version in ("v1", "v2"):
+        assert told.index(("switch_confirmed", "db", version)) < told.index(("revision_applied", "web", version))
+    waits = [str(each["reason"]) for each in bench.events("waiting_for", app="web", version="v2")]
+    assert waits and all(each.startswith("waits for db (") for each in waits)
+    assert len(waits) == len(set(waits)), "each once"
+
+
+SEEN = ("switch_confirmed", "revision_applied")
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [("nonsense: 1\n" + IMAGE, "it is not yet at what Git wants"), (IMAGE + "suspend: true", "it is suspended")],
+)
+async def test_what_cannot_settle_is_waited_for_and_told_and_upkeep_goes_on(
+    bench: Bench, other: str, reason: str
+) -> None:
+    bench.commit({"db": IMAGE, "web": NEEDS_DB}, db="v1", web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"db": other}, web="v2")
+    await bench.until(lambda: bench.events("waiting_for", reason=f"waits for db ({reason})"))
+    bench.cluster.remove("Service", NAMESPACE, "web")
+    await bench.until(lambda: bench.cluster.get("Service", NAMESPACE, "web"))
+    assert not bench.events("switched", app="web", version="v2")
+    bench.commit({"db": IMAGE})
+    await bench.released("web", "v2")
+
+
+async def test_an_app_that_nobody_has_described_yet_is_waited_for(bench: Bench) -> None:
+    bench.commit({"web": NEEDS_DB}, web="v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("waiting_for", app="web", reason="waits for db (there is no such app)"))
+    bench.commit({"db": IMAGE}, db="v1")
+    await bench.released("web", "v1")
