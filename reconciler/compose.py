@@ -242,6 +242,10 @@ async def checkbench(repository: Path, ref: str, pattern: str) -> AsyncIterator[
         local = LocalRepository(repository, ref, Path(scratch))
         async with Workbench(Settings((source,), ()), SystemClock(), lambda _: local) as bench:
             await bench.discover()
+            if bench.is_empty:
+                raise Invalid(
+                    f"no file matches {pattern}", where=f"{ref} of {repository}", todo="Correct --apps or --ref"
+                )
             yield bench
 
 

@@ -138,6 +138,11 @@ class Workbench:
             return source.name, None
         return source.name, Seen(commit, found)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no app at all, not even an unusable one."""
+        return not self._apps and not self._missing
+
     def apps(self, names: Sequence[str]) -> list[App]:
         """The apps called `names`, or all. Raises KeyError with the first unknown name."""
         unusable = {each.app.name for each in self._missing}
