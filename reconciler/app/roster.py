@@ -108,7 +108,8 @@ class _Making:
         if holder := self.services.get(_service(app)):
             service = "/".join(_service(app))
             return f"the Service {service} is that of app {holder}", "Give one of them another `strategy.activeService`"
-        circle = cycle(app.name, {**_dependencies(self.heads), app.name: app.depends_on})
+        others = _dependencies(self.heads) if app.depends_on else {}
+        circle = cycle(app.name, {**others, app.name: app.depends_on})
         if circle:
             return f"each would wait for the other: {' → '.join(circle)}", "Take one out of `dependsOn`"
         return "", ""

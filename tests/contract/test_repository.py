@@ -246,7 +246,12 @@ async def test_the_id_of_a_found_file_changes_with_its_content_alone(repository:
 
 
 async def test_a_linked_file_is_found_but_nothing_below_a_linked_folder(repository: Repository, origin: Origin) -> None:
-    links = {"apps/a/app.yaml": Symlink("../x"), "apps/b": Symlink("x"), "apps/c": Gitlink(), "apps/x/app.yaml": b"1"}
+    links: Files = {
+        "apps/a/app.yaml": Symlink("../x"),
+        "apps/b": Symlink("x"),
+        "apps/c": Gitlink(),
+        "apps/x/app.yaml": b"1",
+    }
     origin.commit(links)
     commit = await repository.tip()
     assert list(await repository.find(commit, "apps/*/app.yaml")) == ["apps/a/app.yaml", "apps/x/app.yaml"]
