@@ -33,6 +33,7 @@ class Bench:
         self.repository = FakeRepository()
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
         self.files: dict[str, bytes] = {}
+        self.watched = ("web", "db", "new", "front")
         self.daemon = self.another()
 
     def another(self) -> Daemon:
@@ -62,7 +63,7 @@ class Bench:
             while not condition():
                 self.clock.time += 0.5
                 self.controllers.everything()
-                for name in ("web", "db", "new", "front"):
+                for name in self.watched:
                     self.daemon.wake_app(name)
                 await asyncio.sleep(0.001)
 
@@ -231,6 +232,14 @@ async def test_an_app_waits_until_what_it_depends_on_has_settled(bench: Bench) -
     waits = [str(each["reason"]) for each in bench.events("waiting_for", app="web", version="v2")]
     assert waits and all(each.startswith("waits for db (") for each in waits)
     assert len(waits) == len(set(waits)), "each once"
+
+
+async def test_who_waits_is_woken_by_what_it_waits_for(bench: Bench) -> None:
+    """Not by chance, since something of its own changed."""
+    bench.watched = ("db",)
+    bench.commit({"db": IMAGE, "web": NEEDS_DB}, db="v1", web="v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("revision_applied", app="web"))
 
 
 SEEN = ("switch_confirmed", "revision_applied")

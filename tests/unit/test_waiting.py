@@ -89,6 +89,13 @@ def test_a_selector_moved_by_hand_is_put_back_though_others_have_not_settled(wor
     assert world.active_version == "v2.0.0"
 
 
+def test_a_deleted_service_comes_back_though_others_have_not_settled(world: World) -> None:
+    world.commit("v1.0.0")  # another commit, for which nothing was begun
+    world.cluster.remove("Service", NAMESPACE, "my-app")
+    world.run()
+    assert world.active_version == "v1.0.0"
+
+
 @pytest.mark.parametrize(
     ("standing", "why"),
     [
