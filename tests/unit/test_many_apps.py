@@ -33,7 +33,7 @@ class Bench:
         self.repository = FakeRepository()
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
         self.files: dict[str, bytes] = {}
-        self.watched = ("web", "db", "new", "front")
+        self.watched: tuple[str, ...] = ("web", "db", "new", "front")
         self.daemon = self.another()
 
     def another(self) -> Daemon:
