@@ -23,6 +23,7 @@ class Wanted:
     _seen: dict[str, Seen | None] = field(default_factory=dict)
     _roster: Roster = field(default_factory=Roster)
     _suspended: set[str] = field(default_factory=set)
+    _elsewhere: set[str] = field(default_factory=set)
     dependents: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -42,6 +43,10 @@ class Wanted:
 
     def configured(self, settings: Settings, unread: Set[str]) -> None:
         """Another configuration is in force. Of the sources in `unread` nothing has been read since."""
+        former = {each.name: _origin(each) for each in self._settings.sources}
+        self._elsewhere |= {
+            each.name for each in settings.sources if former.get(each.name) not in (None, _origin(each))
+        }
         self._settings = settings
         discovering = (each.name for each in settings.sources if each.apps)
         self._seen = {name: None if name in unread else self._seen.get(name) for name in discovering}
@@ -51,12 +56,14 @@ class Wanted:
         """A source was read at another commit."""
         self._seen[source] = seen
         self._muster()
+        self._elsewhere.discard(source)
 
     def _muster(self) -> None:
         before = self._roster
         sources = {each.name: each for each in self._settings.sources}
         # What the configuration no longer allows is not gone on with either.
-        allowed = {name: head for name, head in before.heads.items() if _is_allowed(head.app, sources)}
+        heads = before.heads.items()
+        allowed = {name: each for name, each in heads if _is_allowed(each.app, sources) and self._may_hold(each.app)}
         self._roster = roster(self._settings.apps, self._seen, allowed)
         self.dependents = {}
         for name, head in self._roster.heads.items():
@@ -65,6 +72,11 @@ class Wanted:
         self._tell_faults(before.faults)
         self._tell_changes(before.heads)
         self._tell_suspensions()
+
+    def _may_hold(self, app: App) -> bool:
+        """Whether the last good commit still counts. Of another repository or ref, or accepted by other keys, it does
+        not, once it is known what there is now."""
+        return not app.file or app.source not in self._elsewhere or self._seen.get(app.source) is None
 
     def _tell_faults(self, before: tuple[Fault, ...]) -> None:
         """Once for as long as the same is wrong."""
@@ -97,6 +109,11 @@ class Wanted:
             if name in heads:
                 self.telemetry.emit(event("resumed", app=name, namespace=heads[name].app.namespace))
         self._suspended = suspended
+
+
+def _origin(source: SourceSettings) -> object:
+    """What says which commits there are to act upon."""
+    return source.url, source.ref, source.verify
 
 
 def _is_allowed(app: App, sources: Mapping[str, SourceSettings]) -> bool:

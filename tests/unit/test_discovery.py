@@ -9,7 +9,7 @@ from reconciler.app.roster import Head, Roster, Seen, removed, roster
 from reconciler.app.settings import parse_settings
 from reconciler.core.dependencies import cycle
 from reconciler.core.glob import part_matches, pattern_fault
-from reconciler.core.model import App, Strategy
+from reconciler.core.model import App, Ignored, Strategy
 from reconciler.errors import Invalid
 from tests.fakes.discovery import SOURCE, found
 from tests.fakes.git import FakeRepository
@@ -33,6 +33,9 @@ versionFile: release/version
 templates: templates
 values: {image: example/web}
 strategy: {activeService: www, scaleDownDelay: 1m}
+valuesFiles: [values-prod.yaml]
+adopt: true
+ignoreDifferences: [{kind: Service, jsonPointers: [/metadata/annotations/a~1b]}]
 dependsOn: [db, cache]
 suspend: true
 """
@@ -45,6 +48,9 @@ suspend: true
         version_file="release/version",
         templates="templates",
         values={"image": "example/web"},
+        values_files=("values-prod.yaml",),
+        adopt=True,
+        ignored=(Ignored("Service", (("metadata", "annotations", "a/b"),)),),
         depends_on=("db", "cache"),
         suspend=True,
         file=FILE,
@@ -57,6 +63,7 @@ suspend: true
         ("source: other", f"{FILE}:1: source: unknown key"),
         ("path: ../other", f"{FILE}:1: path: unknown key"),
         ("\nnamespace: kube-system", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
+        ("adopt: true\nnamespace: other", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
         ("namspace: shop", f"{FILE}:1: namspace: unknown key (did you mean `namespace`?)"),
         ("deletionPolicy: delete", f"{FILE}:1: deletionPolicy: unknown key"),
         ("suspend: yes", f"{FILE}:1: suspend: "),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import Settings
-from reconciler.app.settings_source import SourceSettings
+from reconciler.app.settings_source import ForcePush, SourceSettings, VerifySettings
+from reconciler.core.gitref import branch
 from reconciler.core.model import App, Strategy
 from reconciler.errors import Transient
 from tests.fakes.cluster import FakeCluster
@@ -181,6 +183,59 @@ async def test_a_reload_that_forbids_a_namespace_ends_the_looking_after(bench: B
     bench.repository.closed = False
     bench.daemon.wake_source(SOURCE.name)
     await bench.until(lambda: bench.events("app_discovered", app="web", namespace="back"))
+    assert bench.objects("web") == {"Service", "Deployment"}
+
+
+async def test_a_source_that_is_suspended_keeps_its_apps(bench: Bench) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.start(source=replace(SOURCE, suspend=True))
+    bench.repository.closed = False
+    bench.remove("web")
+    bench.cluster.remove("Service", NAMESPACE, "web")
+    await bench.until(lambda: bench.cluster.get("Service", NAMESPACE, "web"))
+    assert bench.events("source_suspended") and not bench.events("app_orphaned")
+    await bench.start()
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("app_orphaned", app="web"))
+
+
+async def test_a_reload_of_a_source_finds_its_apps_again_at_the_same_commit(bench: Bench) -> None:
+    bench.commit({"web": IMAGE, "db": "nonsense: 1"}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.start(source=replace(SOURCE, interval=SOURCE.interval / 2))
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: len(bench.events("app_invalid", app="db")) == 2)
+    assert len(bench.events("app_discovered", app="web")) == 1
+
+
+async def test_a_rewritten_history_that_is_refused_describes_no_apps(bench: Bench) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start(source=replace(SOURCE, on_force_push=ForcePush.REFUSE))
+    await bench.released("web", "v1")
+    bench.repository.commit({"apps/new/app.yaml": IMAGE.encode(), "apps/new/version": b"v1"}, unrelated=True)
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("history_refused"))
+    assert not bench.events("app_orphaned") and not bench.events("app_discovered", app="new")
+
+
+@pytest.mark.parametrize("change", [{"ref": branch("prod")}, {"verify": VerifySettings(False, "/etc/signers")}])
+async def test_what_was_accepted_elsewhere_or_by_other_keys_is_not_held(
+    bench: Bench, change: Mapping[str, Any]
+) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"web": "nonsense: 1"}, web="v1")
+    await bench.until(lambda: bench.events("app_invalid"))
+    await bench.start(source=replace(SOURCE, **change))
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("app_orphaned", app="web"))
     assert bench.objects("web") == {"Service", "Deployment"}
 
 

@@ -49,6 +49,9 @@ async def test_any_commit_of_any_kind_of_repository_can_be_read(origin: GitOrigi
         repository = LocalRepository(tmp_path / place, ref, scratch)
         assert await repository.tip() == commit
         assert await repository.read(commit, "apps/web/version") == (b"v1" if commit == first else b"v2")
+        same = await repository.identities(first, ["apps/web/version", "no-such"])
+        other = await repository.identities(commit, ["apps/web/version", "no-such"])
+        assert [mine == its for mine, its in zip(same, other, strict=True)] == [commit == first, True]
         await repository.close()
 
 
