@@ -18,7 +18,7 @@ from reconciler.core.model import App
 from reconciler.core.naming import wrong_dns_label
 from reconciler.core.strictyaml import Document, Passage
 from reconciler.core.text import decode
-from reconciler.errors import Invalid
+from reconciler.errors import Invalid, printable
 from reconciler.ports import Repository
 
 SIZE_LIMIT = 64 * 1024
@@ -60,11 +60,15 @@ class Discovery:
         if file in self._known and self._known[file][0] == identity:
             return self._known[file]
         try:
+            if not file.isprintable():
+                todo = "Rename the folder"
+                raise Invalid("the path holds control characters, or is not UTF-8", where=file, todo=todo)
             data = await self.repository.read(commit, file)
             return identity, Found(file, parse_app_file(data, file, self.settings))
         except Invalid as error:
             fault = Invalid(error.what, where=error.where, untouched=_KEPT, todo=error.todo)
-            return identity, Found(file, fault=fault)
+            # The path goes into events, terminals and what programs read.
+            return identity, Found(printable(file), fault=fault)
 
 
 def folder_name(file: str) -> str:

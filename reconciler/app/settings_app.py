@@ -84,7 +84,9 @@ class AppFields(Model):
     )
     strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
     depends_on: list[Name] = Field(
-        default_factory=list, description="Apps that must have settled before a new revision of this one is begun."
+        default_factory=list,
+        max_length=64,
+        description="Apps that must have settled before a new revision of this one is begun.",
     )
     suspend: bool = Field(default=False, description="Change nothing for this app.")
 

@@ -141,6 +141,17 @@ async def test_a_file_that_did_not_change_is_not_read_again() -> None:
     assert [each.app.suspend for each in changed if each.app] == [False, True, False]
 
 
+@pytest.mark.parametrize("folder", ["\x1b[31m", "\udcff", "\u202ebew"])
+async def test_a_path_that_does_strange_things_to_a_terminal_is_a_fault_and_told_without(folder: str) -> None:
+    repository = FakeRepository()
+    files = {f"apps/{folder}/app.yaml": b"name: strange", "apps/web/app.yaml": b""}
+    told = await Discovery(SOURCE, repository).at(repository.commit(files))
+    (fault,) = (each for each in told if each.fault)
+    assert "Rename the folder" in str(fault.fault and fault.fault.todo)
+    assert fault.name.isprintable() and fault.file.isprintable()
+    assert [each.name for each in told if each.app] == ["web"]
+
+
 # --- which apps can be together ---
 
 
