@@ -36,7 +36,7 @@ def adopted(app: App, service: Manifest, deployments: Iterable[Manifest]) -> lis
     when what it leads to is.
 
     Raises:
-        Blocked: the Service's selector is empty, or finds the pods of several Deployments.
+        Blocked: the Service's selector is empty, or finds the pods of several Deployments, or those of another app.
     """
     selector = service["spec"].get("selector") or {}
     found = [each for each in deployments if selector and selector.items() <= _pod_labels(each).items()]
@@ -51,6 +51,12 @@ def adopted(app: App, service: Manifest, deployments: Iterable[Manifest]) -> lis
         names = ", ".join(sorted(each["metadata"]["name"] for each in found))
         todo = "Narrow its selector to one of them first, as with `version`"
         raise Blocked(f"its selector finds the pods of {names}", where=place, untouched=untouched, todo=todo)
+    for each in found:
+        labels = each["metadata"].get("labels") or {}
+        if labels.get(LABEL_MANAGED_BY) == MANAGED_BY and labels.get(LABEL_APP) != app.name:
+            what = f"its selector finds the pods of {each['metadata']['name']}, which is app {labels.get(LABEL_APP)}'s"
+            todo = "Give it another selector, or leave `adopt` out and the app another Service"
+            raise Blocked(what, where=place, untouched=untouched, todo=todo)
     return [*((_deployment(app, each), each) for each in found), (_marked(app, service, {}, {}), service)]
 
 

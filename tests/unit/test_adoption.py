@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY
 from reconciler.core.phase import Phase
 from reconciler.errors import Blocked
 from tests.fakes.world import APP, NAMESPACE, World
@@ -89,6 +90,18 @@ def test_what_cannot_be_told_apart_is_not_adopted(selector: dict[str, str], name
     with pytest.raises(Blocked, match=told):
         world.daemon.settle()
     assert all("bluegreen.reconciler/app" not in each["metadata"]["labels"] for each in world.cluster.all("Deployment"))
+
+
+def test_a_service_made_by_hand_before_the_pods_of_another_app_is_not_adopted(world: World) -> None:
+    """Else whoever describes an app in a repository could take over those of others."""
+    theirs = _deployment("my-app-v0")
+    theirs["metadata"]["labels"] |= {LABEL_APP: "other", LABEL_MANAGED_BY: MANAGED_BY}
+    world.cluster.put(theirs, "kubectl")
+    world.daemon.poll()
+    with pytest.raises(Blocked, match="which is app other's"):
+        world.daemon.settle()
+    found = world.cluster.get("Deployment", NAMESPACE, "my-app-v0")
+    assert found and found["metadata"]["labels"][LABEL_APP] == "other"
 
 
 def test_stopped_between_the_two_it_goes_on(world: World) -> None:
