@@ -4,7 +4,7 @@
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
 What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), and
-config/reconciler.schema.json (`app.settings`).
+config/reconciler.schema.json and config/app.schema.json (`app.settings`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for `python docs/generate.py`
 
-from reconciler.app.settings import schema  # noqa: E402
+from reconciler.app.settings import app_schema, schema  # noqa: E402
 from reconciler.core import event, phase  # noqa: E402
 
 BEGIN, END = "<!-- phases:begin -->", "<!-- phases:end -->"
@@ -31,6 +31,7 @@ def generated(root: Path = ROOT) -> Mapping[str, str]:
         "docs/events.md": event.document(),
         "ARCHITECTURE.md": between_markers(architecture, phases()),
         "config/reconciler.schema.json": schema(),
+        "config/app.schema.json": app_schema(),
     }
 
 

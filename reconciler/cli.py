@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,7 +15,8 @@ from rich.console import Console
 
 from reconciler import __version__, report
 from reconciler.app.oneshot import Sight
-from reconciler.compose import Options, run_daemon, workbench
+from reconciler.app.verdict import findings, verdicts
+from reconciler.compose import Options, checkbench, run_daemon, schemas, workbench
 from reconciler.errors import Invalid, ReconcilerError
 
 FAILED, INVALID = 1, 3
@@ -46,6 +48,13 @@ Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.  [
 Apps = Annotated[list[str] | None, typer.Argument(help="Names of apps.  [default: all]", show_default=False)]
 
 _PIPE_WIDTH = 200
+
+
+class Format(StrEnum):
+    """What a command's output is for."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 def _print_version(wanted: bool) -> None:
@@ -137,11 +146,39 @@ def render(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataDir
 
 
 @cli.command()
-def validate(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
-    """Checks the configuration, and that every app renders at Git's tip. Needs no cluster."""
-    sights = _rendered(apps, _options(config, data_dir))
-    report.verdicts(sights, _output())
-    report.failures(sights, _errors())
+def validate(
+    apps: Apps = None,
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    repository: Annotated[
+        Path | None, typer.Option(help="Check this local repository by itself, and no configuration.")
+    ] = None,
+    ref: Annotated[str, typer.Option(help="With --repository: the commit to check.")] = "HEAD",
+    pattern: Annotated[
+        str, typer.Option("--apps", metavar="GLOB", help="With --repository: the files that describe apps.")
+    ] = "apps/*/app.yaml",
+    kubernetes_version: Annotated[
+        str | None,
+        typer.Option(metavar="X.Y", help="Also check every field of the objects against this version's schemas."),
+    ] = None,
+    output: Annotated[Format, typer.Option("--output", "-o", help="For people or for programs.")] = Format.TEXT,
+) -> None:
+    """Checks the configuration or a repository, and that every app renders. Needs no cluster."""
+    found = workbench(_options(config, data_dir), with_cluster=False)
+    if repository:
+        found = checkbench(repository, ref, pattern)
+
+    async def work() -> list[Sight]:
+        known = schemas(kubernetes_version) if kubernetes_version else None
+        async with found as bench:
+            return await bench.render(_known(bench.apps, apps, repository or config), known)
+
+    sights = _finish(work(), output)
+    if output is Format.JSON:
+        report.as_json(verdicts(sights), sys.stdout)
+    else:
+        report.verdicts(sights, _output())
+        report.failures(sights, _errors())
     raise typer.Exit(_status_of(sights))
 
 
@@ -185,12 +222,15 @@ def _known(find: Any, names: list[str] | None, config: Path) -> list[str]:
     return names or []
 
 
-def _finish(work: Coroutine[Any, Any, T]) -> T:
+def _finish(work: Coroutine[Any, Any, T], output: Format = Format.TEXT) -> T:
     """Runs to the end; an error that concerns the whole command ends it with its message and exit status."""
     try:
         return asyncio.run(work)
     except ReconcilerError as error:
-        report.problem(error, _errors())
+        if output is Format.JSON:
+            report.as_json(findings("", None, error), sys.stdout)
+        else:
+            report.problem(error, _errors())
         raise typer.Exit(INVALID if isinstance(error, Invalid) else FAILED) from None
 
 

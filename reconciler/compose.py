@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from reconciler import __version__
 from reconciler.adapters.clock import SystemClock
@@ -19,6 +20,7 @@ from reconciler.adapters.git import (
     GitRepository,
     Keyring,
     Keys,
+    LocalRepository,
     Mirrors,
     Policy,
     keys_of_folder,
@@ -26,18 +28,20 @@ from reconciler.adapters.git import (
     local_git_dir,
     no_keys,
 )
+from reconciler.adapters.schemas import KubernetesSchemas
 from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import SecretName, SourceSettings, VerifySettings
+from reconciler.app.settings_source import ANY_NAMESPACE, SecretName, SourceSettings, VerifySettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
-from reconciler.core.gitref import RefKind
+from reconciler.core.gitref import GitRef, RefKind
+from reconciler.core.glob import pattern_fault
 from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
-from reconciler.ports import Cluster
+from reconciler.ports import Cluster, Schemas
 from reconciler.web.webhook import Webhooks
 
 Work = Callable[[], Awaitable[None]]
@@ -288,6 +292,36 @@ def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:
     return {**fields, "todo": error.todo} if error.todo else fields
 
 
+def schemas(version: str) -> Schemas:
+    """What that version of Kubernetes knows of objects' fields. Raises `Invalid` if that is not known here."""
+    return KubernetesSchemas.of(version)
+
+
+@asynccontextmanager
+async def checkbench(repository: Path, ref: str, pattern: str) -> AsyncIterator[Workbench]:
+    """For a check of one commit of a local repository, without a configuration: every namespace is allowed there."""
+    if fault := pattern_fault(pattern):
+        raise Invalid(f"the pattern {fault}", where="--apps")
+    source = SourceSettings(
+        "repository",
+        str(repository),
+        GitRef(RefKind.COMMIT, ref),
+        interval=3600.0,
+        timeout=60.0,
+        apps=pattern,
+        namespaces=ANY_NAMESPACE,
+    )
+    with TemporaryDirectory() as scratch:
+        local = LocalRepository(repository, ref, Path(scratch))
+        async with Workbench(Settings((source,), ()), SystemClock(), lambda _: local) as bench:
+            await bench.discover()
+            if bench.is_empty:
+                raise Invalid(
+                    f"no file matches {pattern}", where=f"{ref} of {repository}", todo="Correct --apps or --ref"
+                )
+            yield bench
+
+
 @asynccontextmanager
 async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIterator[Workbench]:
     """What the one-shot commands work on: configuration, repositories and (unless told not to) the cluster."""
@@ -298,6 +332,7 @@ async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIter
     bench = Workbench(settings, clock, lambda source: _repository(source, mirrors, cluster))
     if not with_cluster:
         async with bench:
+            await bench.discover()
             yield bench
         return
     api = await connect(options.kubeconfig, options.context)
@@ -309,6 +344,7 @@ async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIter
     poster = asyncio.create_task(log.run())
     try:
         async with bench:
+            await bench.discover()
             yield bench
         await log.flush()
     finally:

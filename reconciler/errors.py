@@ -32,7 +32,7 @@ class ReconcilerError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", untouched: str = "", todo: str = "") -> None:
-        what, where, untouched, todo = map(_printable, (what, where, untouched, todo))
+        what, where, untouched, todo = map(printable, (what, where, untouched, todo))
         super().__init__(what, where, untouched, todo)
         self.what = what
         self.where = where
@@ -91,7 +91,7 @@ class Blocked(Permanent):
     """The cluster holds something in the way which this daemon neither created nor adopted."""
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without control characters, and with an end; line ends stay."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}…"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.model import Manifest
+from reconciler.core.strictyaml import Key
 
 
 class Repository(Protocol):
@@ -51,6 +53,13 @@ class Repository(Protocol):
         """For each of `paths` what stands for all that is there in `commit`, file or folder; '' if there is nothing.
 
         Where two commits have the same, a read gives the same. It costs look-ups of folders; no file is read.
+        """
+        ...
+
+    async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
+        """The files in `commit` that match `pattern` (see `core.glob`): path → an id of its content, sorted by path.
+
+        Symbolic links are among them (to `read` one is refused); what is below a linked folder is not.
         """
         ...
 
@@ -124,6 +133,22 @@ class Cluster(Protocol):
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:
         """Writes a Kubernetes Event about a live object, for `kubectl describe`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFault:
+    """What is wrong with the field at `path` of an object; never shows its value."""
+
+    path: tuple[Key, ...]
+    what: str
+
+
+class Schemas(Protocol):
+    """What one version of Kubernetes knows of objects' fields."""
+
+    def faults(self, manifest: Manifest) -> Sequence[SchemaFault]:
+        """Everything in `manifest` that this version does not have or take."""
         ...
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -12,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.app.oneshot import Sight
+from reconciler.app.verdict import Verdict
 from reconciler.core.health import explain
 from reconciler.core.observed import Workload
 from reconciler.core.phase import PHASES, Phase
@@ -40,6 +43,8 @@ def is_in_trouble(sight: Sight) -> bool:
 def plans(sights: Iterable[Sight], console: Console) -> None:
     """Every app's phase, reason and actions."""
     for sight in sights:
+        if sight.app.suspend:
+            console.print(Text(f"{sight.app.name}  suspended: nothing is changed for it"))
         if sight.plan is None or sight.desired is None:
             continue
         made = sight.plan
@@ -80,6 +85,8 @@ def statuses(sights: Iterable[Sight], console: Console) -> None:
 def _standing(sight: Sight) -> tuple[Text, Text, Text]:
     """App, phase, and what Git wants."""
     name = Text(sight.app.name)
+    if sight.app.suspend and sight.desired:
+        return name, Text("suspended", style="yellow"), Text(sight.desired.version)
     if sight.plan is None or sight.desired is None:
         return name, Text("unknown", style="red"), Text("?")
     style = _STYLES.get(sight.plan.phase, "cyan")
@@ -131,10 +138,15 @@ def _role(sight: Sight, workload: Workload) -> str:
 def verdicts(sights: Iterable[Sight], console: Console) -> None:
     """One line for every app that renders."""
     for sight in sights:
-        if sight.desired:
+        if sight.desired and not sight.error:
             wanted = sight.desired
             line = Text.assemble(("ok ", "green"), f"{sight.app.name}  {wanted.version}  revision {wanted.revision}")
             console.print(line)
+
+
+def as_json(found: Iterable[Verdict], out: TextIO) -> None:
+    """Every finding of `validate`, as a list."""
+    out.write(json.dumps([asdict(each) for each in found], indent=2) + "\n")
 
 
 def manifests(sights: Iterable[Sight], out: TextIO) -> None:

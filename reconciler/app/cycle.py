@@ -5,9 +5,10 @@ What a `Cycle` does keep serves the reader of events: which phase was told last,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.app.dependence import WAITS_FOR
 from reconciler.app.execute import Executor, who
 from reconciler.app.observe import Eyes, with_equivalent
 from reconciler.core.action import Action, RequireFree
@@ -56,7 +57,10 @@ class _Unanswered:
 
 @dataclass(slots=True)
 class Cycle:
-    """The cycles of one app, one after the other, never two at a time."""
+    """The cycles of one app, one after the other, never two at a time.
+
+    `held` says why a promotion is not to be begun now; '' if it may.
+    """
 
     app: App
     repository: Repository
@@ -64,6 +68,7 @@ class Cycle:
     telemetry: Telemetry
     clock: Clock
     told: _Told = field(init=False)
+    held: Callable[[], str] = lambda: ""
     _eyes: Eyes = field(init=False)
     _executor: Executor = field(init=False)
     _equivalent: frozenset[str] = frozenset()
@@ -100,7 +105,7 @@ class Cycle:
         desired, observed = await self._eyes.see(tip.commit)
         observed = with_equivalent(observed, self._equivalent)
         standing = await self._eyes.see_standing(desired, observed)
-        return desired, observed, plan(desired, observed, self.clock.now(), standing)
+        return desired, observed, plan(desired, observed, self.clock.now(), standing, self.held())
 
     async def preconditions(self, made: Plan) -> None:
         """Raises what a plan would fail at before its first write; changes nothing."""
@@ -185,9 +190,11 @@ class _Told:
     phase: Phase | None = None
     _ready: tuple[str, str] | None = None
     _trouble: str = ""
+    _waits: tuple[str, str] | None = None
 
     def about(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         """Emits what is new in this plan. `now` in epoch seconds."""
+        self._waiting(desired, made)
         self._readiness(desired, observed, made, now)
         self._health(desired, observed, made, now)
         if made.phase is self.phase:
@@ -203,6 +210,12 @@ class _Told:
             self._emit("degraded", desired, about, **_DOWN, **reason)
         if before == Phase.DEGRADED and made.phase in (Phase.STABLE, Phase.RETAINING, Phase.CONFIRMING):
             self._emit("recovered", desired, about, **reason)
+
+    def _waiting(self, desired: Desired, made: Plan) -> None:
+        waits = (desired.commit, made.reason) if made.reason.startswith(WAITS_FOR) else None
+        if waits and waits != self._waits:
+            self._emit("waiting_for", desired, None, reason=made.reason)
+        self._waits = waits
 
     def _readiness(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         key = desired.revision, desired.commit

@@ -7,15 +7,20 @@ promotion too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, TypeVar
 
-from reconciler.app.cycle import Cycle
+from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.dependence import Standing, held
+from reconciler.app.discovery import Discovery
 from reconciler.app.loop import AppLoop, keep_going
+from reconciler.app.roster import Seen
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
+from reconciler.app.wanted import Wanted
 from reconciler.core.model import App
 from reconciler.errors import Invalid
 from reconciler.ports import Clock, Cluster, Repository, Telemetry
@@ -42,6 +47,11 @@ class Daemon:
     open_repository: Callable[[SourceSettings], Repository]
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
+    _wanted: Wanted = field(init=False)
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self._wanted = Wanted(self.telemetry)
 
     async def apply(self, settings: Settings) -> bool:
         """Brings what runs in line with `settings`: ends what left or changed, starts what is new or changed.
@@ -49,23 +59,43 @@ class Daemon:
         Returns whether there was any difference. Raises `Invalid`, before anything was ended, for an address that
         no repository can have.
         """
+        async with self._changing:
+            return await self._apply(settings)
+
+    async def _apply(self, settings: Settings) -> bool:
         sources = {each.name: each for each in settings.sources}
-        apps = {each.name: each for each in settings.apps}
-        before = set(self._apps)
         renewed = {name for name, run in self._sources.items() if sources.get(name) != run.made_from}
         new = sources.keys() - self._sources.keys()
         opened = await self._open([each for name, each in sources.items() if name in renewed | new])
-        former = {name: run.part.cycle for name, run in self._apps.items()}
         read = {name: self._sources[name].part for name in renewed}
-        await self._end_apps(lambda app: apps.get(app.name) != app or app.source in renewed)
+        before = set(self._apps)
+        self._wanted.configured(settings, renewed | new)
+        former = await self._stand_down(renewed)
         await self._end_sources(renewed)
         for name, repository in opened.items():
             self._start_source(sources[name], repository, read.get(name))
-        started = [app for app in apps.values() if app.name not in self._apps]
+        started = self._start_apps(former)
+        return bool(opened or renewed or started or before - self._apps.keys())
+
+    async def _discovered(self, discovery: Discovery, commit: str) -> None:
+        """A source is about to point to another commit, which may describe other apps."""
+        found = await discovery.at(commit)
+        async with self._changing:
+            self._wanted.discovered(discovery.settings.name, Seen(commit, found))
+            self._start_apps(await self._stand_down(set()))
+
+    async def _stand_down(self, renewed: set[str]) -> dict[str, Cycle]:
+        """Ends the apps that left or changed, and those of `renewed` sources. Returns what every app had seen."""
+        former = {name: run.part.cycle for name, run in self._apps.items()}
+        running = self._wanted.running
+        await self._end_apps(lambda app: running.get(app.name) != app or app.source in renewed)
+        return former
+
+    def _start_apps(self, former: Mapping[str, Cycle]) -> bool:
+        started = [app for name, app in self._wanted.running.items() if name not in self._apps]
         for app in started:
             self._start_app(app, former.get(app.name))
-        ended = before - self._apps.keys()
-        return bool(opened or renewed or started or ended)
+        return bool(started)
 
     def wake_app(self, name: str) -> None:
         """Something about this app changed in the cluster."""
@@ -79,8 +109,9 @@ class Daemon:
 
     async def stop(self) -> None:
         """Ends every task. An action under way is cut off; the next daemon finds what it left, and goes on."""
-        await self._end_apps(lambda _: True)
-        await self._end_sources(set(self._sources))
+        async with self._changing:
+            await self._end_apps(lambda _: True)
+            await self._end_sources(set(self._sources))
 
     async def _open(self, sources: list[SourceSettings]) -> dict[str, Repository]:
         """The repositories of all `sources`, or, if one of them has an unusable address, of none."""
@@ -95,7 +126,8 @@ class Daemon:
         return opened
 
     def _start_source(self, settings: SourceSettings, repository: Repository, former: Source | None) -> None:
-        source = Source(settings, repository, self.telemetry, self.clock, self._source_moved)
+        discover = partial(self._discovered, Discovery(settings, repository)) if settings.apps else None
+        source = Source(settings, repository, self.telemetry, self.clock, self._source_moved, discover)
         if former:
             source.inherit(former)
         task = self._start(f"source {settings.name}", source.run)
@@ -106,8 +138,34 @@ class Daemon:
         cycle = Cycle(app, source.repository, self.cluster, self.telemetry, self.clock)
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
-        loop = AppLoop(cycle, self.telemetry, self.clock, lambda: source.tip, source.ask)
+        cycle.held = partial(self._held, app)
+        loop = AppLoop(cycle, self.telemetry, self.clock, partial(self._tip_of, app.name, source), source.ask)
+        loop.turned = partial(self._wake_dependents, app.name, loop, [None])
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
+
+    def _held(self, app: App) -> str:
+        return held(map(self._standing, app.depends_on))
+
+    def _standing(self, name: str) -> Standing:
+        if name not in self._apps:
+            return Standing(name, suspended=name in self._wanted.suspended, known=name in self._wanted.suspended)
+        loop = self._apps[name].part
+        # The branch's own tip: an app that is held at an older commit has not settled at what Git wants.
+        tip, outcome = self._sources[loop.cycle.app.source].part.tip, loop.outcome
+        phase = outcome.plan.phase if outcome and not outcome.acted and not outcome.outdated else None
+        return Standing(name, phase, loop.seen, tip.commit if tip else None, loop.error)
+
+    def _wake_dependents(self, name: str, loop: AppLoop, told: list[object]) -> None:
+        """After a turn that changed how the app stands: somebody may wait for it."""
+        now = self._standing(name)
+        if now != told[0]:
+            told[0] = now
+            for dependent in self._wanted.dependents.get(name, ()):
+                self.wake_app(dependent)
+
+    def _tip_of(self, name: str, source: Source) -> Tip | None:
+        """What Git says of the app: at the tip of its branch, or at the commit that its description was read at."""
+        return source.tip and replace(source.tip, commit=self._wanted.commit_of(name) or source.tip.commit)
 
     def _start(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(keep_going(name, work, self.telemetry, self.clock), name=name)

@@ -57,15 +57,18 @@ async def keep_going(name: str, work: Callable[[], Awaitable[None]], telemetry: 
 @dataclass(slots=True)
 class AppLoop:
     """One app's loop. `tip()` gives the commit that its source points to, or None before the first look; `look_at_git`
-    asks for a fresh look, after which the loop is woken."""
+    asks for a fresh look, after which the loop is woken; `turned` is called after each turn, `seen` is the commit of
+    the last one."""
 
     cycle: Cycle
     telemetry: Telemetry
     clock: Clock
     tip: Callable[[], Tip | None]
     look_at_git: Callable[[], None]
+    turned: Callable[[], None] = lambda: None
     error: ReconcilerError | None = None
     outcome: Outcome | None = None
+    seen: str | None = None
     _told: tuple[str, tuple[object, ...]] | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,6 +96,7 @@ class AppLoop:
             self._woken.clear()
             self._news.clear()
             pause = await self.turn()
+            self.turned()
             if until(self):
                 return
             if not await _set_within(self._news, pause.firm):
@@ -104,6 +108,7 @@ class AppLoop:
         tip = self.tip()
         if tip is None:
             return Pause(_NEVER)
+        self.seen = tip.commit
         try:
             outcome = await self.cycle.run(tip)
         except ReconcilerError as error:
@@ -154,9 +159,7 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
     if seconds <= 0:
         return event.is_set()
     try:
-        async with asyncio.timeout(
-            seconds
-        ):  # not `wait_for`: with Python 3.11 it loses a cancellation that comes with it
+        async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 may lose a cancellation
             await event.wait()
     except TimeoutError:
         return False

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.dependence import WAITS_FOR, Standing, held
+from reconciler.app.discovery import Discovery
 from reconciler.app.lineage import tip_allowed
 from reconciler.app.loop import AppLoop
 from reconciler.app.observe import read_release
+from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.action import Apply, CreateService, Purpose, Ref, RequireFree, Switch
-from reconciler.core.model import App, Colour, Desired, Manifest, Slot
+from reconciler.core.field import Field
+from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.manifests import without_selector
 from reconciler.core.plan.view import ref_of
-from reconciler.core.render import identify, render
-from reconciler.errors import Conflict, ReconcilerError
-from reconciler.ports import Clock, Cluster, Repository, Telemetry
+from reconciler.core.render import identify, render, written
+from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
+from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
 
 T = TypeVar("T")
 
@@ -80,6 +84,13 @@ class Workbench:
     _repositories: dict[str, Repository] = field(default_factory=dict)
     _tips: dict[str, asyncio.Task[str]] = field(default_factory=dict)
     _broken: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    _apps: dict[str, App] = field(init=False)
+    _missing: list[Sight] = field(default_factory=list)
+    _schemas: Schemas | None = None
+    _sights: dict[str, asyncio.Task[Sight]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._apps = {each.name: each for each in self.settings.apps}
 
     async def __aenter__(self) -> Workbench:
         return self
@@ -111,28 +122,79 @@ class Workbench:
             self._broken[namespace] = asyncio.get_running_loop().create_future()
         return self._broken[namespace]
 
+    async def discover(self) -> None:
+        """Finds the apps that repositories describe, which are then among `apps`."""
+        sources = [each for each in self.settings.sources if each.apps]
+        seen = dict(await asyncio.gather(*map(self._seen, sources)))
+        made = roster(self.settings.apps, seen, {})
+        self._apps = {name: head.app for name, head in made.heads.items()}
+        self._missing += [Sight(_unknown(each.name, each.source, each.file), error=each.error) for each in made.faults]
+
+    async def _seen(self, source: SourceSettings) -> tuple[str, Seen | None]:
+        try:
+            commit = (await self._tip(source.name)).commit
+            found = await Discovery(source, self._repository(source.name)).at(commit)
+        except ReconcilerError as error:
+            self._missing.append(Sight(_unknown(f"* of source {source.name}", source.name, source.apps), error=error))
+            return source.name, None
+        return source.name, Seen(commit, found)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no app at all, not even an unusable one."""
+        return not self._apps and not self._missing
+
     def apps(self, names: Sequence[str]) -> list[App]:
-        """The configured apps called `names`, or all. Raises KeyError with the first unknown name."""
-        apps = {each.name: each for each in self.settings.apps}
-        return [apps[name] for name in names] if names else list(apps.values())
+        """The apps called `names`, or all. Raises KeyError with the first unknown name."""
+        unusable = {each.app.name for each in self._missing}
+        wanted = [name for name in names if name in self._apps or name not in unusable] if names else self._apps
+        return [self._apps[name] for name in wanted]
+
+    def _with_missing(self, names: Sequence[str], sights: Iterable[Sight]) -> list[Sight]:
+        """What was seen, and what of the repositories' descriptions is unusable."""
+        return [*sights, *(each for each in self._missing if not names or each.app.name in names)]
 
     async def look(self, names: Sequence[str]) -> list[Sight]:
         """Every app with its plan; nothing is changed."""
-        return list(await asyncio.gather(*(self._look(app) for app in self.apps(names))))
+        sights = [self._sight(app.name, self._look) for app in self.apps(names)]
+        return self._with_missing(names, await asyncio.gather(*sights))
 
-    async def render(self, names: Sequence[str]) -> list[Sight]:
-        """Every app rendered as for a first release; the cluster is not asked."""
-        return list(await asyncio.gather(*(self._render(app) for app in self.apps(names))))
+    async def render(self, names: Sequence[str], schemas: Schemas | None = None) -> list[Sight]:
+        """Every app rendered as for a first release, and held against `schemas`; the cluster is not asked."""
+        self._schemas = schemas
+        return self._with_missing(names, await asyncio.gather(*(self._render(app) for app in self.apps(names))))
 
     async def settle(self, names: Sequence[str]) -> list[Sight]:
         """Reconciles every app until it is at rest: stable, retaining, rejected, or stopped by an error."""
-        return list(await asyncio.gather(*(self._settle(app) for app in self.apps(names))))
+        sights = [self._sight(app.name, self._settle) for app in self.apps(names)]
+        return self._with_missing(names, await asyncio.gather(*sights))
+
+    def _sight(self, name: str, see: Callable[[App], Awaitable[Sight]]) -> asyncio.Task[Sight]:
+        """What is seen of an app, once for all who ask."""
+        if name not in self._sights:
+            self._sights[name] = asyncio.ensure_future(see(self._apps[name]))
+        return self._sights[name]
+
+    async def _held(self, app: App) -> str:
+        """Why a promotion of the app is not to be begun. Others that the command does not concern are looked at."""
+        return held([await self._standing(name) for name in app.depends_on])
+
+    async def _standing(self, name: str) -> Standing:
+        if name not in self._apps:
+            return Standing(name, known=False)
+        sight = await self._sight(name, self._look)
+        phase = sight.plan.phase if sight.plan else None
+        return Standing(name, phase, "", "", sight.error, sight.app.suspend)
 
     async def _look(self, app: App) -> Sight:
         cycle = self._cycle(app)
+        why = await self._held(app)
+        cycle.held = lambda: why
         try:
-            tip = await self._tip(app)
+            tip = await self._tip(app.source)
             desired, observed, made = await self._or_broken(app, cycle.look(tip))
+            if app.suspend:
+                return Sight(app, desired, observed, at=self.clock.now())
             await self._or_broken(app, cycle.preconditions(made))
         except ReconcilerError as error:
             return Sight(app, observed=await self._what_is_there(app, cycle), error=error, at=self.clock.now())
@@ -160,28 +222,44 @@ class Workbench:
 
     async def _render(self, app: App) -> Sight:
         try:
-            tip = await self._tip(app)
-            release = await read_release(app, self._repository(app), tip.commit)
+            tip = await self._tip(app.source)
+            release = await read_release(app, self._repository(app.source), tip.commit)
             identify(app, release)
-            return Sight(app, render(app, release, Slot(Colour.BLUE, tip.commit)))
+            slot = Slot(Colour.BLUE, tip.commit)
+            wanted = render(app, release, slot)
+            return Sight(app, wanted, error=self._unknown_to_kubernetes(written(app, release, slot)))
         except ReconcilerError as error:
             return Sight(app, error=error)
+
+    def _unknown_to_kubernetes(self, objects: Iterable[Field]) -> Invalid | None:
+        """Everything in `objects` that the chosen version of Kubernetes does not have, a line for each."""
+        if self._schemas is None:
+            return None
+        faults = [
+            each.at(*fault.path).fault(fault.what) for each in objects for fault in self._schemas.faults(each.value)
+        ]
+        return Invalid("\n".join(each.located for each in faults)) if faults else None
 
     async def _settle(self, app: App) -> Sight:
+        if app.suspend:
+            return Sight(app)
+        cycle, why = self._cycle(app), await self._held(app)
+        cycle.held = lambda: why
         try:
-            tip = await self._tip(app)
-            await self._or_broken(app, self._run_to_rest(app, tip))
-            desired, observed, made = await self._cycle(app).look(tip)
+            tip = await self._tip(app.source)
+            await self._or_broken(app, self._run_to_rest(cycle, tip))
+            desired, observed, made = await cycle.look(tip)
         except ReconcilerError as error:
             return Sight(app, error=error)
-        return Sight(app, desired, observed, made, at=self.clock.now())
+        waits = Blocked(made.reason, where=f"app {app.name}") if made.reason.startswith(WAITS_FOR) else None
+        return Sight(app, desired, observed, made, waits, at=self.clock.now())
 
-    async def _run_to_rest(self, app: App, tip: Tip) -> None:
+    async def _run_to_rest(self, cycle: Cycle, tip: Tip) -> None:
         assert self._telemetry is not None
         # A command reads Git once, when it is called: what it found then is what its user asked for.
         now = replace(tip, checked_at=math.inf)
-        loop = AppLoop(self._cycle(app), self._telemetry, self.clock, lambda: now, lambda: None)
-        self._loops[app.name] = loop
+        loop = AppLoop(cycle, self._telemetry, self.clock, lambda: now, lambda: None)
+        self._loops[cycle.app.name] = loop
         await loop.run(until=_at_rest)
         if loop.error is not None:
             raise loop.error
@@ -189,20 +267,21 @@ class Workbench:
     def _cycle(self, app: App) -> Cycle:
         assert self._cluster is not None
         assert self._telemetry is not None
-        return Cycle(app, self._repository(app), self._cluster, self._telemetry, self.clock)
+        return Cycle(app, self._repository(app.source), self._cluster, self._telemetry, self.clock)
 
-    async def _tip(self, app: App) -> Tip:
+    async def _tip(self, source: str) -> Tip:
         began = self.clock.now()
-        if app.source not in self._tips:
-            source = next(each for each in self.settings.sources if each.name == app.source)
-            self._tips[app.source] = asyncio.create_task(tip_allowed(source, self._repository(app)))
-        return Tip(await self._tips[app.source], began, began)
+        if source not in self._tips:
+            self._tips[source] = asyncio.create_task(tip_allowed(self._source(source), self._repository(source)))
+        return Tip(await self._tips[source], began, began)
 
-    def _repository(self, app: App) -> Repository:
-        if app.source not in self._repositories:
-            source = next(each for each in self.settings.sources if each.name == app.source)
-            self._repositories[app.source] = self.open_repository(source)
-        return self._repositories[app.source]
+    def _source(self, name: str) -> SourceSettings:
+        return next(each for each in self.settings.sources if each.name == name)
+
+    def _repository(self, source: str) -> Repository:
+        if source not in self._repositories:
+            self._repositories[source] = self.open_repository(self._source(source))
+        return self._repositories[source]
 
     async def _or_broken(self, app: App, work: Awaitable[T]) -> T:
         """The work's result, unless the app's namespace turns out to be unreadable first."""
@@ -214,8 +293,16 @@ class Workbench:
         return await task
 
 
+def _unknown(name: str, source: str, file: str) -> App:
+    """What stands for an app of which nothing but its file is known."""
+    return App(name, "", source, Strategy(name), file=file)
+
+
 def _at_rest(loop: AppLoop) -> bool:
     """Nothing left to do but to wait for retention, for Git, or for somebody to mend an error."""
     if loop.error is not None:
         return loop.gave_up
-    return loop.outcome is not None and not loop.outcome.acted and PHASES[loop.outcome.plan.phase].settled
+    if loop.outcome is None or loop.outcome.acted:
+        return False
+    made = loop.outcome.plan
+    return PHASES[made.phase].settled or made.reason.startswith(WAITS_FOR)

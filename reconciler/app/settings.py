@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from reconciler.app.settings_app import AppModel, app_of
+from reconciler.app.settings_app import AppFileModel, AppModel, app_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
 from reconciler.app.settings_source import SourceModel, SourceSettings, source_of
@@ -84,8 +84,17 @@ def parse_settings(text: str, where: str) -> Settings:
 
 def schema() -> str:
     """The JSON Schema of the configuration file, for editors and for `config/reconciler.schema.json`."""
-    generated = _File.model_json_schema(by_alias=True, mode="validation")
-    heading = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "reconciler.yaml"}
+    return _published(_File, "reconciler.yaml")
+
+
+def app_schema() -> str:
+    """The JSON Schema of an app.yaml, for editors and for `config/app.schema.json`."""
+    return _published(AppFileModel, "app.yaml")
+
+
+def _published(model: type[Model], title: str) -> str:
+    generated = model.model_json_schema(by_alias=True, mode="validation")
+    heading = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title}
     return json.dumps(_untitled(generated) | heading, indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""`apps` of the configuration: what is released, and how it is promoted."""
+"""`apps` of the configuration, and the `app.yaml` of a repository: what is released, and how it is promoted."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ class _IgnoreDifferences(Model):
     )
 
 
-class AppModel(Model):
-    """One unit that is released together."""
+class AppFields(Model):
+    """What can be said of an app wherever it is described.
 
-    name: Name = Field(description="Unique among all apps.")
-    namespace: Name = Field(default="default", description="Where its objects live.")
-    source: Name = Field(description="The name of the source to read it from.")
-    path: FolderPath = Field(default=".", description="Its folder in the repository.")
-    version_file: FolderPath = Field(default="version", description="Relative to `path`.")
+    In a repository whoever can push to it says this. So nothing here may reach beyond the app's namespace, which the
+    configuration allows: `adopt` takes over only what is there, and `ignoreDifferences` are fields of its own objects.
+    """
+
+    version_file: FolderPath = Field(default="version", description="Relative to the app's folder.")
     templates: FolderPath | None = Field(
-        default=None, description="A folder relative to `path`. The built-in templates, if not given."
+        default=None, description="A folder relative to the app's. The built-in templates, if not given."
     )
     values: dict[str, Any] = Field(
         default_factory=dict, description="For the templates; the values of files in the repository go over them."
@@ -72,7 +72,7 @@ class AppModel(Model):
     values_files: list[FolderPath] = Field(
         default_factory=list,
         max_length=16,
-        description="Files of values, relative to `path`; the later go over the earlier.",
+        description="Files of values, relative to the app's folder; the later go over the earlier.",
     )
     adopt: bool = Field(
         default=False,
@@ -83,28 +83,69 @@ class AppModel(Model):
         default_factory=list, description="Fields that others set. They are left as they are, and are no drift."
     )
     strategy: _Strategy = Field(default_factory=_Strategy, description="How it is promoted.")
+    depends_on: list[Name] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Apps that must have settled before a new revision of this one is begun.",
+    )
+    suspend: bool = Field(default=False, description="Change nothing for this app.")
+
+
+class AppModel(AppFields):
+    """One unit that is released together."""
+
+    name: Name = Field(description="Unique among all apps.")
+    namespace: Name = Field(default="default", description="Where its objects live.")
+    source: Name = Field(description="The name of the source to read it from.")
+    path: FolderPath = Field(default=".", description="Its folder in the repository.")
+
+
+class AppFileModel(AppFields):
+    """An app that is discovered in a repository; its folder is where this file is."""
+
+    name: Name | None = Field(default=None, description="Unique among all apps. The folder's name, if not given.")
+    namespace: Name | None = Field(
+        default=None, description="Where its objects live; one that the source allows. The source's, if not given."
+    )
 
 
 def app_of(model: AppModel, written: Passage) -> App:
     """What the model says; its values were `written` there."""
+    return _app(model, model.name, model.namespace, model.source, model.path, written)
+
+
+def discovered_app_of(
+    model: AppFileModel, name: str, namespace: str, source: str, file: str, written: Passage | None
+) -> App:
+    """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
+    folder = file.rpartition("/")[0] or "."
+    return _app(model, name, namespace, source, folder, written, file=file)
+
+
+def _app(
+    model: AppFields, name: str, namespace: str, source: str, path: str, written: Passage | None, **more: Any
+) -> App:
     strategy = Strategy(
-        active_service=model.strategy.active_service or model.name,
+        active_service=model.strategy.active_service or name,
         scale_down_delay=model.strategy.scale_down_delay,
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
         preview_replica_count=model.strategy.preview_replica_count,
     )
     return App(
-        name=model.name,
-        namespace=model.namespace,
-        source=model.source,
+        name=name,
+        namespace=namespace,
+        source=source,
         strategy=strategy,
-        path=model.path,
+        path=path,
         version_file=model.version_file,
         templates=model.templates,
         values=model.values,
         values_files=tuple(model.values_files),
         adopt=model.adopt,
         ignored=tuple(Ignored(e.kind, tuple(map(parse_pointer, e.json_pointers))) for e in model.ignore_differences),
+        depends_on=tuple(model.depends_on),
+        suspend=model.suspend,
         written=written,
+        **more,
     )

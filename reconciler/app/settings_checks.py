@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from reconciler.core.dependencies import cycle
 from reconciler.core.naming import wrong_dns_label, wrong_service_name
 from reconciler.core.strictyaml import Document, Key
 from reconciler.core.text import did_you_mean
@@ -56,6 +57,8 @@ def collect(data: Any) -> list[Problem]:
         *_unknown_sources(apps, sources),
         *_unfit_names(apps),
         *(Problem(("webhook", *each.path), each.what) for each in _in_webhook(data, sources)),
+        *_cycles(apps),
+        *_unknown_apps(apps, sources),
     ]
 
 
@@ -119,6 +122,37 @@ def _in_webhook(data: Any, sources: Sequence[Mapping[str, Any]]) -> Iterator[Pro
         named = [{"source": each} for each in wanted] if isinstance(wanted, list) else []
         for problem in _unknown_sources(named, sources):
             yield Problem(("receivers", index, "sources", problem.path[1]), problem.what)
+
+
+def unfit_name(name: str) -> str:
+    """Why `name` cannot be that of an app whose Service is called the same, or ''."""
+    return wrong_dns_label(name) or wrong_service_name(name)
+
+
+def _cycles(apps: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    wanted = {each["name"]: _texts(each.get("dependsOn")) for each in apps if isinstance(each.get("name"), str)}
+    told: set[frozenset[str]] = set()
+    for index, app in enumerate(apps):
+        found = cycle(app["name"], wanted) if isinstance(app.get("name"), str) else ()
+        if found and frozenset(found) not in told:
+            told.add(frozenset(found))
+            yield Problem(("apps", index, "dependsOn"), f"each would wait for the other: {' → '.join(found)}")
+
+
+def _unknown_apps(apps: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """Only where no app can be discovered; otherwise it shows when the repository is read."""
+    if any(each.get("apps") for each in sources):
+        return
+    known = [name for app in apps if isinstance(name := app.get("name"), str)]
+    for index, app in enumerate(apps):
+        for at, wanted in enumerate(_texts(app.get("dependsOn"))):
+            if wanted not in known:
+                path = ("apps", index, "dependsOn", at)
+                yield Problem(path, f"there is no app `{wanted}`{did_you_mean(wanted, known)}")
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _unfit_names(apps: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -14,9 +14,14 @@ from reconciler.app.settings_fields import Model, Name, Seconds, at_least, durat
 from reconciler.core.address import SCHEMES, address_fault, branch_fault
 from reconciler.core.credentials import credentials_fault
 from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_fault, tag_fault
+from reconciler.core.glob import pattern_fault
 from reconciler.core.naming import wrong_subdomain
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
+
+
+ANY_NAMESPACE = ("*",)
+"""Where nothing is going to be done, and the configuration is not known: for checking a repository by itself."""
 
 
 class ForcePush(StrEnum):
@@ -49,7 +54,11 @@ class VerifySettings:
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """A Git repository, and what to follow in it. `interval` and `timeout` are seconds. Credentials are in `secret` or
-    in the folder `credentials`, or in neither."""
+    in the folder `credentials`, or in neither.
+
+    `apps` is the pattern of the files that describe apps ('': none are looked for), `namespace` that of a discovered
+    app that names none, `namespaces` those which such an app may name.
+    """
 
     name: str
     url: str
@@ -61,6 +70,9 @@ class SourceSettings:
     suspend: bool = False
     on_force_push: ForcePush = ForcePush.FOLLOW
     verify: VerifySettings | None = None
+    apps: str = ""
+    namespace: str = "default"
+    namespaces: tuple[str, ...] = ("default",)
 
 
 def _wrong_url(value: str) -> str:
@@ -137,6 +149,14 @@ class _Verify(Model):
         return self
 
 
+class _Allow(Model):
+    """What discovered apps may do: whoever can push to the repository must not be able to choose more."""
+
+    namespaces: list[Name] | None = Field(
+        default=None, description="Namespaces that discovered apps may use. The source's `namespace`, if not given."
+    )
+
+
 class SourceModel(Model):
     """A Git repository, and what to follow in it; any number of apps can share one."""
 
@@ -156,6 +176,12 @@ class SourceModel(Model):
         default="follow", description="What to do when the branch's history was rewritten."
     )
     verify: _Verify | None = Field(default=None, description="Whose signatures to ask for. Nobody's, if not given.")
+    apps: Annotated[str, rule(pattern_fault)] | None = Field(
+        default=None,
+        description="Files that describe apps, like `apps/*/app.yaml`: each is an app, and its folder the app's.",
+    )
+    namespace: Name = Field(default="default", description="Where discovered apps live that do not say it.")
+    allow: _Allow = Field(default_factory=_Allow, description="What discovered apps may do.")
 
     @model_validator(mode="after")
     def _fitting_credentials(self) -> SourceModel:
@@ -180,6 +206,9 @@ def source_of(model: SourceModel) -> SourceSettings:
         suspend=model.suspend,
         on_force_push=ForcePush(model.on_force_push),
         verify=_verify_of(model.verify) if model.verify else None,
+        apps=model.apps or "",
+        namespace=model.namespace,
+        namespaces=(model.namespace,) if model.allow.namespaces is None else tuple(model.allow.namespaces),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from reconciler.app.backoff import BackOff
@@ -21,7 +21,8 @@ from reconciler.ports import Clock, Repository, Telemetry
 class Source:
     """A followed ref. `tip` is the last commit read (None: none yet).
 
-    `on_update` is called with the source's name after the tip moved, and after a look that was asked for.
+    `on_update` is called with the source's name after the tip moved, and after a look that was asked for. `discover` is
+    called with a commit before it becomes the tip: if that fails, the source did.
     """
 
     settings: SourceSettings
@@ -29,6 +30,7 @@ class Source:
     telemetry: Telemetry
     clock: Clock
     on_update: Callable[[str], None]
+    discover: Callable[[str], Awaitable[None]] | None = None
     tip: Tip | None = None
     error: ReconcilerError | None = None
     _asked: bool = False
@@ -36,6 +38,7 @@ class Source:
     _back_off: BackOff = field(default_factory=BackOff)
     _failing_since: float | None = None
     _refused: str = ""
+    _described: str = ""
     _lineage: Lineage = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,7 @@ class Source:
         try:
             found = await self.repository.tip()
             commit = await self._permitted(found)
+            await self._describe(commit)
         except Unverified as error:
             await self._hold(error.in_force, began)
             return self._failed(error, began)
@@ -102,10 +106,18 @@ class Source:
         """The repository was looked at, and what is in force still is. After a start it is what was accepted before."""
         try:
             in_force = self.tip.commit if self.tip else accepted and await self._permitted(accepted)
+            if in_force:
+                await self._describe(in_force)
         except ReconcilerError:
             return  # the next look tries again
         if in_force:
             self._advance(in_force, began)
+
+    async def _describe(self, commit: str) -> None:
+        """Has the apps read that `commit` describes, once for each; after a reload also if it was the tip before."""
+        if self.discover and self._described != commit:
+            await self.discover(commit)
+            self._described = commit
 
     async def _permitted(self, found: str) -> str:
         """`found`, or what was accepted before if the policy does not let it be followed. Raises as the repository."""

@@ -47,7 +47,8 @@ FIELDS: Mapping[str, str] = {
     "untouched": "what was deliberately left as it was",
     "todo": "what to do about it",
     "file": "path of the configuration file",
-    "apps": "number of apps",
+    "path": "path in the repository of the file that describes the app",
+    "apps": "number of apps in the configuration",
     "sources": "number of sources",
     "daemon_version": "version of the reconciler",
     "kind": "kind of object that is watched",
@@ -119,6 +120,17 @@ EVENTS: Mapping[str, Spec] = {
         Level.ERROR,
         on_service=True,
     ),
+    "app_discovered": Spec(
+        "A file in the repository describes an app that was not looked after before.",
+        ("app", "namespace", "source", "commit", "path"),
+    ),
+    "app_orphaned": Spec(
+        "Git no longer has the app. It is not looked after any more; its objects stay and serve.",
+        ("app", "namespace", "source", "commit", "path", *_WHY),
+        Level.WARNING,
+    ),
+    "suspended": Spec("`suspend` is set: nothing is changed for the app.", ("app", "namespace", "reason")),
+    "resumed": Spec("`suspend` is not set any more: the app is looked after again.", ("app", "namespace")),
     "app_blocked": Spec(
         "Something in the cluster is in the way that is not ours to change.",
         (*_WHO, *_WHY),
@@ -131,6 +143,7 @@ EVENTS: Mapping[str, Spec] = {
         "An object that was made by hand was taken over: it got our labels, and nothing else was changed.",
         (*_WHO, "object"),
     ),
+    "waiting_for": Spec("A promotion is not begun: apps that it depends on have not settled.", (*_WHO, "reason")),
     "revision_applied": Spec(
         "The desired revision's objects were created. `duration`: since the source's update was noticed.",
         (*_WHO, "replicas", "duration"),

@@ -27,6 +27,14 @@ class Field:
         value = self.value.get(key) if isinstance(self.value, dict) else None
         return Field(self.document, self.subject, value, (*self.path, key))
 
+    def at(self, *path: Key) -> Field:
+        """The field at `path` below it, of whatever kind."""
+        value = self.value
+        for key in path:
+            there = isinstance(value, list) or (isinstance(value, dict) and key in value)
+            value = value[key] if there else None
+        return Field(self.document, self.subject, value, (*self.path, *path))
+
     @property
     def name(self) -> str:
         """The path as people write it: `spec.containers[0].image`."""

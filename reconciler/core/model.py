@@ -71,7 +71,8 @@ class App:
     `templates` None means the built-in ones. `values` are the configuration's; those of files in Git
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
-    fields that are left as they are.
+    fields that are left as they are. `file` is the app.yaml that it was discovered in; '' for an app of the
+    configuration.
     """
 
     name: str
@@ -85,6 +86,9 @@ class App:
     values_files: tuple[str, ...] = ()
     adopt: bool = False
     ignored: tuple[Ignored, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    suspend: bool = False
+    file: str = ""
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

@@ -92,6 +92,12 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
     )
 
 
+def written(app: App, release: Release, slot: Slot) -> tuple[Field, ...]:
+    """The objects as the templates wrote them, each with where every field stands; raises what `identify` does."""
+    objects = _objects(app, release, identify(app, release), slot)
+    return tuple(each.root for each in (*objects.configs, objects.deployment, objects.service))
+
+
 def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str, Any]:
     """What templates can use; `manifests/README.md` describes each."""
     return {

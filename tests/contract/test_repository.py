@@ -13,7 +13,7 @@ from reconciler.errors import Invalid, Transient
 from reconciler.ports import Repository
 from tests.fakes.git import FakeRepository, Files, Gitlink, GitOrigin, Symlink
 
-LIMITS = Limits(file_bytes=100, folder_files=3, folder_bytes=250)
+LIMITS = Limits(file_bytes=100, folder_files=3, folder_bytes=250, matches=3)
 
 
 class Origin(Protocol):
@@ -285,3 +285,71 @@ async def test_after_close_nothing_answers(repository: Repository, origin: Origi
         await repository.tip()
     with pytest.raises(Transient, match="closed"):
         await repository.read(commit, "file")
+
+
+FOUND = {"apps/b/app.yaml": b"1", "apps/a/app.yaml": b"2", "apps/a/other": b"3", "apps/app.yaml": b"4"}
+PASSED_OVER = {"apps/.hidden/app.yaml": b"5", "apps/deep/er/app.yaml": b"6", "app.yaml": b"7", "apps/file": b"8"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths"),
+    [
+        ("apps/*/app.yaml", ["apps/a/app.yaml", "apps/b/app.yaml"]),
+        ("*/*/app.yaml", ["apps/a/app.yaml", "apps/b/app.yaml"]),
+        ("a*s/a/*r", ["apps/a/other"]),
+        ("apps/a/app.yaml", ["apps/a/app.yaml"]),
+        ("*.yaml", ["app.yaml"]),
+        ("apps/a", []),
+        ("missing/*/app.yaml", []),
+        ("apps/file/*", []),
+    ],
+)
+async def test_files_are_found_by_a_pattern(
+    repository: Repository, origin: Origin, pattern: str, paths: list[str]
+) -> None:
+    origin.commit(FOUND | PASSED_OVER)
+    assert list(await repository.find(await repository.tip(), pattern)) == paths
+
+
+async def test_the_id_of_a_found_file_changes_with_its_content_alone(repository: Repository, origin: Origin) -> None:
+    origin.commit(FOUND)
+    before = await repository.find(await repository.tip(), "apps/*/app.yaml")
+    origin.commit({**FOUND, "apps/a/app.yaml": b"changed"})
+    after = await repository.find(await repository.tip(), "apps/*/app.yaml")
+    assert [path for path in before if before[path] != after[path]] == ["apps/a/app.yaml"]
+
+
+async def test_a_linked_file_is_found_but_nothing_below_a_linked_folder(repository: Repository, origin: Origin) -> None:
+    links: Files = {
+        "apps/a/app.yaml": Symlink("../x"),
+        "apps/b": Symlink("x"),
+        "apps/c": Gitlink(),
+        "apps/x/app.yaml": b"1",
+    }
+    origin.commit(links)
+    commit = await repository.tip()
+    assert list(await repository.find(commit, "apps/*/app.yaml")) == ["apps/a/app.yaml", "apps/x/app.yaml"]
+    assert list(await repository.find(commit, "apps/*")) == ["apps/b"]
+
+
+@pytest.mark.parametrize(
+    "files", [{f"apps/{n}/app.yaml": b"" for n in range(4)}, {f"apps/{n}/other": b"" for n in range(4)}]
+)
+async def test_too_many_matches(repository: Repository, origin: Origin, files: Files) -> None:
+    origin.commit(files)
+    with pytest.raises(Invalid, match=r"match"):
+        await repository.find(await repository.tip(), "apps/*/app.yaml")
+
+
+@pytest.mark.parametrize("pattern", ["", "/apps/*", "../*", "apps//x", "apps/**/x", "a*b*", "-x/*", "apps/[a]", "a\0*"])
+async def test_hostile_patterns_are_refused(repository: Repository, origin: Origin, pattern: str) -> None:
+    origin.commit(FOUND)
+    with pytest.raises(Invalid):
+        await repository.find(await repository.tip(), pattern)
+
+
+async def test_finding_in_a_commit_that_is_not_there(repository: Repository, origin: Origin) -> None:
+    origin.commit(FOUND)
+    await repository.tip()
+    with pytest.raises(Invalid):
+        await repository.find("0" * 40, "apps/*")

@@ -13,6 +13,7 @@ from pathlib import Path
 from reconciler.adapters.git.address import Place, check_ref, split_path
 from reconciler.adapters.git.objects import Limits
 from reconciler.core.gitref import branch as branch_ref
+from reconciler.core.glob import part_matches, pattern_fault
 from reconciler.errors import ReconcilerError, Transient
 
 
@@ -152,6 +153,18 @@ class FakeRepository:
         below = sorted((name, content) for name, content in files.items() if name.startswith(prefix))
         return repr(below) if below else ""
 
+    async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
+        place = self._place(commit, pattern)
+        if fault := pattern_fault(pattern):
+            raise place.invalid(f"the pattern {fault}", "Correct it")
+        await self._answer(place)
+        files, wanted = self._files(place, ()), pattern.split("/")
+        found = [each for each in sorted(files) if _matches(wanted, each) and not isinstance(files[each], Gitlink)]
+        on_the_way = [_folders(files, wanted[:depth]) for depth in range(1, len(wanted))]
+        if max(map(len, (found, *on_the_way))) > self._limits.matches:
+            raise place.invalid(f"{len(found)} files match", "Make the pattern narrower")
+        return {each: hashlib.sha1(repr(files[each]).encode(), usedforsecurity=False).hexdigest() for each in found}
+
     async def close(self) -> None:
         self.closed = True
         self._answering.set()
@@ -188,6 +201,17 @@ class FakeRepository:
             await asyncio.wait_for(self._answering.wait(), self._timeout)
         except TimeoutError:
             raise place.transient(f"git did not finish within {self._timeout:g} s") from None
+
+
+def _folders(files: Files, pattern: Sequence[str]) -> set[str]:
+    split = (path.split("/") for path in files)
+    above = {"/".join(parts[: len(pattern)]) for parts in split if len(parts) > len(pattern)}
+    return {each for each in above if _matches(pattern, each)}
+
+
+def _matches(pattern: Sequence[str], path: str) -> bool:
+    parts = path.split("/")
+    return len(parts) == len(pattern) and all(map(part_matches, pattern, parts))
 
 
 def _regular(content: Content, place: Place) -> bytes:

@@ -105,6 +105,33 @@ async def test_after_a_start_a_good_commit_is_held_to_the_lineage_too() -> None:
     assert followed.told.last("history_refused").fields["commit"] == rewritten
 
 
+async def test_apps_are_described_by_what_is_in_force_and_by_nothing_that_is_refused() -> None:
+    followed, asked = Followed(), []
+
+    async def discover(commit: str) -> None:
+        asked.append(commit)
+
+    followed.source.discover = discover
+    followed.source.repository = Refusing(followed.repository, followed.first)
+    for _ in range(2):
+        await followed.source.look()
+    assert asked == [followed.first]
+    assert followed.tip == followed.first
+
+
+async def test_what_is_in_force_is_followed_only_once_its_apps_are_known() -> None:
+    followed = Followed()
+
+    async def discover(commit: str) -> None:
+        raise Transient("the mirror is damaged")
+
+    followed.source.discover = discover
+    followed.source.repository = Refusing(followed.repository, followed.first)
+    await followed.source.look()
+    assert followed.tip is None
+    assert followed.told.names() == ["source_failed"]
+
+
 class Refusing:
     """A repository whose tip is not signed."""
 

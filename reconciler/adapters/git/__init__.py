@@ -11,6 +11,7 @@ from __future__ import annotations
 from reconciler.adapters.git.access import Keys, no_keys
 from reconciler.adapters.git.address import local_git_dir
 from reconciler.adapters.git.keys import keys_of_folder, keys_of_secret
+from reconciler.adapters.git.local import LocalRepository
 from reconciler.adapters.git.objects import Limits
 from reconciler.adapters.git.repository import GitRepository, Mirrors
 from reconciler.adapters.git.signers import AllowedSigners, Keyring
@@ -22,6 +23,7 @@ __all__ = [
     "Keyring",
     "Keys",
     "Limits",
+    "LocalRepository",
     "Mirrors",
     "Policy",
     "keys_of_folder",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from git.db import GitCmdObjectDB
@@ -16,6 +17,7 @@ from git.objects.fun import tree_entries_from_data
 
 from reconciler.adapters.git.address import Place
 from reconciler.adapters.git.process import GitFailed, ObjectGit
+from reconciler.core.glob import part_matches
 
 _GITLINK = 0o160000  # a submodule's commit, gitglossary(7) "gitlink"
 _TREE_BYTES = 16 << 20
@@ -34,6 +36,7 @@ class Limits:
     file_bytes: int = 1 << 20
     folder_files: int = 64
     folder_bytes: int = 1 << 20
+    matches: int = 2000
 
 
 class CommitAbsent(Exception):
@@ -52,6 +55,10 @@ class Objects:
         self._database = GitCmdObjectDB(mirror / "objects", self._git)
         self._trees: OrderedDict[bytes, Entries] = OrderedDict()
         self._last: tuple[str, bytes] | None = None  # a thousand apps ask for one commit after the other
+
+    def commit(self, name: str) -> str:
+        """The full id of the commit that `name` stands for. Raises CommitAbsent or Damaged."""
+        return self._header(name + "^{commit}")
 
     def file(self, commit: str, parts: tuple[str, ...], place: Place, limits: Limits) -> bytes:
         """The content of a regular file.
@@ -106,6 +113,33 @@ class Objects:
             mode, identity = found
         return f"{mode:o}:{identity.hex()}"
 
+    def find(self, commit: str, pattern: tuple[str, ...], place: Place, limits: Limits) -> dict[str, str]:
+        """Files that match, path → id of the content, sorted by path; only folders that match on the way are read.
+
+        Raises:
+            Invalid: more than `limits.matches` match, of the files or of the folders on the way.
+            CommitAbsent, Damaged: about the mirror, see there.
+        """
+        level = {"": self._tree_of(commit)}
+        for depth, part in enumerate(pattern, start=1):
+            wanted = _is_folder if depth < len(pattern) else _is_file
+            level = dict(self._matching(level, part, wanted, place))
+            if len(level) > limits.matches:
+                what = f"{len(level)} files or folders match {'/'.join(pattern[:depth])}, {limits.matches} are allowed"
+                raise place.invalid(what, "Make the pattern narrower")
+        return {path: level[path].hex() for path in sorted(level)}
+
+    def _matching(
+        self, level: Mapping[str, bytes], part: str, wanted: Callable[[int], bool], place: Place
+    ) -> Iterator[tuple[str, bytes]]:
+        for folder, tree in level.items():
+            entries = self._entries(tree, place)
+            names = filter(partial(part_matches, part), entries) if "*" in part else {part} & entries.keys()
+            for name in names:
+                mode, identity = entries[name]
+                if wanted(mode):
+                    yield f"{folder}/{name}".lstrip("/"), identity
+
     def interrupt(self) -> None:
         """From another thread: makes a read that hangs fail with Damaged."""
         self._git.interrupt()
@@ -137,18 +171,18 @@ class Objects:
 
     def _tree_of(self, commit: str) -> bytes:
         if self._last is None or self._last[0] != commit:
-            self._last = commit, self._looked_up(commit)
+            self._last = commit, bytes.fromhex(self._header(commit + "^{tree}"))
         return self._last[1]
 
-    def _looked_up(self, commit: str) -> bytes:
+    def _header(self, name: str) -> str:
         try:
-            identity, _, _ = self._git.get_object_header(commit + "^{tree}")
+            identity, _, _ = self._git.get_object_header(name)
         except ValueError as error:
             # GitPython's only way to say it; `cat-file --batch-check` answers "<what was asked for> missing".
             raise (CommitAbsent if "missing" in str(error) else Damaged)(str(error)) from error
         except (OSError, GitFailed) as error:
             raise Damaged(str(error)) from error
-        return bytes.fromhex(identity if isinstance(identity, str) else bytes(identity).decode("ascii"))
+        return identity if isinstance(identity, str) else bytes(identity).decode("ascii")
 
     def _entries(self, tree: bytes, place: Place) -> Entries:
         if tree in self._trees:
@@ -184,6 +218,14 @@ class Objects:
         stream = self._database.stream(identity)
         content = bytes(stream.read())
         return content if len(content) == stream.size and stream.type in (kind, kind.decode()) else None
+
+
+def _is_folder(mode: int) -> bool:
+    return stat.S_ISDIR(mode)
+
+
+def _is_file(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
 
 def _refuse_special(name: str, mode: int, place: Place) -> None:

@@ -25,6 +25,7 @@ from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, envi
 from reconciler.adapters.git.verify import Policy, Verifier
 from reconciler.core.credentials import Credentials
 from reconciler.core.gitref import GitRef, branch
+from reconciler.core.glob import pattern_fault
 from reconciler.errors import Transient
 
 T = TypeVar("T")
@@ -223,6 +224,19 @@ class GitRepository:
         return await self._reading(
             place, lambda objects: tuple(objects.identity(commit, parts, place) for parts in wanted)
         )
+
+    async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
+        """The files in `commit` that match: path → id of the content, see `ports.Repository`.
+
+        Raises:
+            Transient: as `read`.
+            Invalid: no such commit, too many matches, or no pattern that `core.glob` knows.
+        """
+        place = replace(self._place, commit=commit, path=pattern)
+        if fault := pattern_fault(pattern):
+            raise place.invalid(f"the pattern {fault}", "Correct `apps` of the source")
+        parts = tuple(pattern.split("/"))
+        return await self._reading(place, lambda objects: objects.find(commit, parts, place, self._limits))
 
     async def close(self) -> None:
         """Kills this repository's Git processes; a call still waiting for one gets Transient."""

@@ -16,13 +16,14 @@ from reconciler.core.plan.promote import promote
 from reconciler.core.plan.retire import DRAIN_MARGIN, retirement_due
 from reconciler.core.plan.settle import settle
 from reconciler.core.plan.view import Plan, View
+from reconciler.core.plan.wait import may_wait, wait
 
 __all__ = ["DRAIN_MARGIN", "Plan", "View", "forecast", "plan", "retirement_due"]
 
 
-def plan(desired: Desired, observed: Observed, now: float, standing: Desired | None = None) -> Plan:
+def plan(desired: Desired, observed: Observed, now: float, standing: Desired | None = None, held: str = "") -> Plan:
     """Decides what to do next for one app. `now` in epoch seconds; `standing` is the active revision as its own commit
-    rendered it, if that is another one than the desired.
+    rendered it, if that is another one than the desired. `held` says why a promotion is not to be begun; '' if it may.
 
     Everything in the result was decided from exactly these arguments; executing any prefix of its actions and
     planning again leads to the same end.
@@ -32,4 +33,4 @@ def plan(desired: Desired, observed: Observed, now: float, standing: Desired | N
         return settle(view)
     if view.rejection and not late_but_ready(view):
         return hold(view, view.rejection)
-    return promote(view)
+    return wait(view, held) if held and may_wait(view) else promote(view)

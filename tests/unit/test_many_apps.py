@@ -1,0 +1,327 @@
+"""A daemon whose apps are described in the repository: they come, change and go by commits alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.app.daemon import Daemon
+from reconciler.app.settings import Settings
+from reconciler.app.settings_source import ForcePush, SourceSettings, VerifySettings
+from reconciler.core.gitref import branch
+from reconciler.core.model import App, Strategy
+from reconciler.errors import Transient
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.controllers import Controllers
+from tests.fakes.discovery import SOURCE
+from tests.fakes.git import FakeRepository
+from tests.fakes.world import FakeClock, Recorder
+
+NAMESPACE = "shop"
+IMAGE = "values: {image: example/x, replicas: 1}\n"
+
+
+class Bench:
+    """A daemon on fakes, one repository, and Kubernetes' controllers in the namespace of its apps."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.cluster = FakeCluster(self.clock.now)
+        self.told = Recorder()
+        self.repository = FakeRepository()
+        self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
+        self.files: dict[str, bytes] = {}
+        self.watched: tuple[str, ...] = ("web", "db", "new", "front")
+        self.daemon = self.another()
+
+    def another(self) -> Daemon:
+        """A daemon that knows nothing yet."""
+        return Daemon(self.cluster, self.told, self.clock, lambda _: self.repository)
+
+    def commit(self, apps: Mapping[str, str] | None = None, **versions: str) -> str:
+        """Commits app files, folder → text, and versions. None of an app's text: its file is removed."""
+        for name, text in (apps or {}).items():
+            self.files[f"apps/{name}/app.yaml"] = text.encode()
+        for name, version in versions.items():
+            self.files[f"apps/{name}/version"] = version.encode()
+        commit = self.repository.commit(self.files)
+        self.daemon.wake_source(SOURCE.name)
+        return commit
+
+    def remove(self, name: str) -> str:
+        """Commits that an app's folder is gone."""
+        self.files = {path: text for path, text in self.files.items() if not path.startswith(f"apps/{name}/")}
+        return self.commit()
+
+    async def start(self, *apps: App, source: SourceSettings = SOURCE) -> None:
+        await self.daemon.apply(Settings((source,), apps))
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                self.clock.time += 0.5
+                self.controllers.everything()
+                for name in self.watched:
+                    self.daemon.wake_app(name)
+                await asyncio.sleep(0.001)
+
+    async def released(self, app: str, version: str) -> None:
+        await self.until(lambda: self.events("switch_confirmed", app=app, version=version))
+
+    def events(self, name: str, **fields: str) -> list[Mapping[str, object]]:
+        told = [each.fields for each in self.told.events if each.name == name]
+        return [each for each in told if fields.items() <= each.items()]
+
+    def objects(self, app: str) -> set[str]:
+        """The app's own objects, as kinds."""
+        found = self.cluster.view(NAMESPACE, app)
+        return {each["kind"] for each in found} & {"Service", "Deployment", "ConfigMap", "Secret"}
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    await made.daemon.stop()
+    assert not made.events("bug"), made.events("bug")
+
+
+async def test_apps_come_and_go_by_commits(bench: Bench) -> None:
+    bench.commit({"web": IMAGE, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.released("db", "v1")
+    bench.commit({"new": IMAGE}, new="v1")
+    await bench.released("new", "v1")
+    last = bench.remove("db")
+    await bench.until(lambda: bench.events("app_orphaned"))
+    assert bench.events("app_orphaned", app="db", commit=last, path="apps/db/app.yaml")
+    bench.commit(web="v2")
+    await bench.released("web", "v2")
+    assert bench.objects("db") == {"Service", "Deployment"}
+    assert [each["app"] for each in bench.events("app_discovered")] == ["db", "web", "new"]
+
+
+async def test_a_broken_file_holds_its_app_at_the_last_good_commit_and_no_other(bench: Bench) -> None:
+    bench.commit({"web": IMAGE, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.released("db", "v1")
+    bench.commit({"web": "nonsense: 1\n" + IMAGE}, web="v2", db="v2")
+    await bench.released("db", "v2")
+    (invalid,) = bench.events("app_invalid")
+    assert invalid["app"] == "web"
+    assert str(invalid["reason"]).startswith("apps/web/app.yaml:1: nonsense: unknown key")
+    bench.commit(db="v3")
+    await bench.released("db", "v3")
+    assert len(bench.events("app_invalid")) == 1, "told once"
+    assert not bench.events("switched", app="web", version="v2")
+    bench.commit({"web": IMAGE})
+    await bench.released("web", "v2")
+
+
+async def test_what_is_held_is_still_kept_as_it_was(bench: Bench) -> None:
+    bench.commit({"web": IMAGE, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"web": "nonsense: 1"})
+    await bench.until(lambda: bench.events("app_invalid"))
+    bench.cluster.remove("Service", NAMESPACE, "web")
+    await bench.until(lambda: bench.cluster.get("Service", NAMESPACE, "web"))
+
+
+async def test_settings_and_version_of_one_commit_make_one_revision(bench: Bench) -> None:
+    """Never the new version with the old values, nor the other way round."""
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"web": IMAGE.replace("example/x", "example/y")}, web="v2")
+    await bench.released("web", "v2")
+    assert len(bench.events("revision_applied", app="web")) == 2
+
+
+async def test_unreadable_git_removes_nothing(bench: Bench) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.repository.fail_with(Transient("unreachable"))
+    bench.remove("web")
+    await bench.until(lambda: bench.events("source_failed"))
+    assert not bench.events("app_orphaned")
+    assert bench.objects("web") == {"Service", "Deployment"}
+
+
+async def test_a_listing_that_fails_is_a_failure_of_the_source_and_is_tried_again(bench: Bench) -> None:
+    class Unlisted(FakeRepository):
+        broken = True
+
+        async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
+            if self.broken:
+                raise Transient("the mirror is damaged")
+            return await super().find(commit, pattern)
+
+    bench.repository = repository = Unlisted()
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("source_failed"))
+    assert not bench.events("source_updated")
+    repository.broken = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.released("web", "v1")
+
+
+async def test_a_reload_that_forbids_a_namespace_ends_the_looking_after(bench: Bench) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.start(source=replace(SOURCE, namespace="back", namespaces=("back",)))
+    assert bench.events("app_orphaned", app="web")
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("app_discovered", app="web", namespace="back"))
+    assert bench.objects("web") == {"Service", "Deployment"}
+
+
+async def test_a_source_that_is_suspended_keeps_its_apps(bench: Bench) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.start(source=replace(SOURCE, suspend=True))
+    bench.repository.closed = False
+    bench.remove("web")
+    bench.cluster.remove("Service", NAMESPACE, "web")
+    await bench.until(lambda: bench.cluster.get("Service", NAMESPACE, "web"))
+    assert bench.events("source_suspended") and not bench.events("app_orphaned")
+    await bench.start()
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("app_orphaned", app="web"))
+
+
+async def test_a_reload_of_a_source_finds_its_apps_again_at_the_same_commit(bench: Bench) -> None:
+    bench.commit({"web": IMAGE, "db": "nonsense: 1"}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.start(source=replace(SOURCE, interval=SOURCE.interval / 2))
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: len(bench.events("app_invalid", app="db")) == 2)
+    assert len(bench.events("app_discovered", app="web")) == 1
+
+
+async def test_a_rewritten_history_that_is_refused_describes_no_apps(bench: Bench) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start(source=replace(SOURCE, on_force_push=ForcePush.REFUSE))
+    await bench.released("web", "v1")
+    bench.repository.commit({"apps/new/app.yaml": IMAGE.encode(), "apps/new/version": b"v1"}, unrelated=True)
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("history_refused"))
+    assert not bench.events("app_orphaned") and not bench.events("app_discovered", app="new")
+
+
+@pytest.mark.parametrize("change", [{"ref": branch("prod")}, {"verify": VerifySettings(False, "/etc/signers")}])
+async def test_what_was_accepted_elsewhere_or_by_other_keys_is_not_held(
+    bench: Bench, change: Mapping[str, Any]
+) -> None:
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"web": "nonsense: 1"}, web="v1")
+    await bench.until(lambda: bench.events("app_invalid"))
+    await bench.start(source=replace(SOURCE, **change))
+    bench.repository.closed = False
+    bench.daemon.wake_source(SOURCE.name)
+    await bench.until(lambda: bench.events("app_orphaned", app="web"))
+    assert bench.objects("web") == {"Service", "Deployment"}
+
+
+async def test_a_suspended_app_is_not_touched_until_it_is_resumed(bench: Bench) -> None:
+    bench.commit({"web": IMAGE, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"web": IMAGE + "suspend: true"}, web="v2", db="v2")
+    await bench.released("db", "v2")
+    assert len(bench.events("suspended", app="web")) == 1
+    bench.cluster.remove("Service", NAMESPACE, "web")
+    bench.commit(db="v3")
+    await bench.released("db", "v3")
+    assert bench.objects("web") == {"Deployment"}
+    bench.commit({"web": IMAGE})
+    await bench.released("web", "v2")
+    assert len(bench.events("resumed", app="web")) == 1
+
+
+async def test_an_app_of_the_configuration_can_be_suspended(bench: Bench) -> None:
+    values = {"image": "example/x", "replicas": 1}
+    app = App("web", NAMESPACE, SOURCE.name, Strategy("web"), path="apps/web", values=values, suspend=True)
+    bench.commit(web="v1")
+    await bench.start(app)
+    await bench.until(lambda: bench.events("source_updated"))
+    assert bench.events("suspended", app="web")
+    await bench.start(replace(app, suspend=False))
+    await bench.released("web", "v1")
+    assert [each.name for each in bench.told.events if each.name in ("suspended", "resumed")] == [
+        "suspended",
+        "resumed",
+    ]
+
+
+# --- dependsOn ---
+
+NEEDS_DB = IMAGE + "dependsOn: [db]\n"
+
+
+async def test_an_app_waits_until_what_it_depends_on_has_settled(bench: Bench) -> None:
+    bench.commit({"db": IMAGE, "web": NEEDS_DB}, db="v1", web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit(db="v2", web="v2")
+    await bench.released("web", "v2")
+    told = [(each.name, each.fields["app"], each.fields["version"]) for each in bench.told.events if each.name in SEEN]
+    for version in ("v1", "v2"):
+        assert told.index(("switch_confirmed", "db", version)) < told.index(("revision_applied", "web", version))
+    waits = [str(each["reason"]) for each in bench.events("waiting_for", app="web", version="v2")]
+    assert waits and all(each.startswith("waits for db (") for each in waits)
+    assert len(waits) == len(set(waits)), "each once"
+
+
+async def test_who_waits_is_woken_by_what_it_waits_for(bench: Bench) -> None:
+    """Not by chance, since something of its own changed."""
+    bench.watched = ("db",)
+    bench.commit({"db": IMAGE, "web": NEEDS_DB}, db="v1", web="v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("revision_applied", app="web"))
+
+
+SEEN = ("switch_confirmed", "revision_applied")
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [("nonsense: 1\n" + IMAGE, "it is not yet at what Git wants"), (IMAGE + "suspend: true", "it is suspended")],
+)
+async def test_what_cannot_settle_is_waited_for_and_told_and_upkeep_goes_on(
+    bench: Bench, other: str, reason: str
+) -> None:
+    bench.commit({"db": IMAGE, "web": NEEDS_DB}, db="v1", web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"db": other}, web="v2")
+    await bench.until(lambda: bench.events("waiting_for", reason=f"waits for db ({reason})"))
+    bench.cluster.remove("Service", NAMESPACE, "web")
+    await bench.until(lambda: bench.cluster.get("Service", NAMESPACE, "web"))
+    assert not bench.events("switched", app="web", version="v2")
+    bench.commit({"db": IMAGE})
+    await bench.released("web", "v2")
+
+
+async def test_an_app_that_nobody_has_described_yet_is_waited_for(bench: Bench) -> None:
+    bench.commit({"web": NEEDS_DB}, web="v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("waiting_for", app="web", reason="waits for db (there is no such app)"))
+    bench.commit({"db": IMAGE}, db="v1")
+    await bench.released("web", "v1")
