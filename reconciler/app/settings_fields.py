@@ -30,6 +30,10 @@ def _wrong_service(value: str) -> str:
     return naming.wrong_service_name(value) if value else "is empty"
 
 
+def _wrong_account(value: str) -> str:
+    return naming.wrong_subdomain(value) if value else "is empty"
+
+
 def _wrong_path(value: str) -> str:
     if not value or not value.isprintable() or "\\" in value:
         return "must be a path with `/` between its parts"
@@ -75,6 +79,7 @@ def duration(default: str, description: str) -> Any:
 
 Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str)]
 Name = Annotated[str, rule(_wrong_label)]
+AccountName = Annotated[str, rule(_wrong_account)]
 ServiceName = Annotated[str, rule(_wrong_service)]
 FolderPath = Annotated[str, rule(_wrong_path), AfterValidator(_normalised)]
 

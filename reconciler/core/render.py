@@ -31,6 +31,7 @@ from reconciler.core.model import (
     Slot,
 )
 from reconciler.core.objects import Object, Objects, sort_out
+from reconciler.core.powers import check_powers
 from reconciler.core.revision import HASH_LENGTH, object_name, short_hash
 from reconciler.core.template import Rendered, draw
 from reconciler.core.workload import (
@@ -124,7 +125,7 @@ class _Question:
 
 def _key(app: App, release: Release) -> tuple[Any, ...]:
     values = json.dumps(release.values, sort_keys=True)
-    about_app = (app.name, app.namespace, app.strategy.active_service, app.templates is None)
+    about_app = (app.name, app.namespace, app.strategy.active_service, app.templates is None, app.powers)
     return (*about_app, release.version, values, release.templates)
 
 
@@ -166,6 +167,7 @@ def _objects(app: App, release: Release, revision: str, slot: Slot) -> Objects:
     context = variables(app, release, revision, slot)
     documents = [each for template in release.templates for each in _parsed(draw(template, context))]
     objects = sort_out(documents, app)
+    check_powers(documents, app.powers)
     check_deployment(objects.deployment)
     check_service(objects.service, objects.deployment)
     _check_selectors(objects, _colour_labels(app, revision, slot))
