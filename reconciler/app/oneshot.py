@@ -204,9 +204,10 @@ class Workbench:
     async def _refusal(self, app: App, writes: Sequence[Write]) -> ReconcilerError | None:
         """What the API server, which alone knows every field, quota and permission, will say to the plan's writes."""
         assert self._cluster is not None
+        cluster = self._cluster.acting_as(app.account)
         try:
             for each in writes:
-                await self._or_broken(app, self._cluster.check(each.manifest, each.manager, each.live))
+                await self._or_broken(app, cluster.check(each.manifest, each.manager, each.live))
         except Conflict:
             return None  # a daemon is at work, and has done it meanwhile
         except ReconcilerError as error:
@@ -267,7 +268,8 @@ class Workbench:
     def _cycle(self, app: App) -> Cycle:
         assert self._cluster is not None
         assert self._telemetry is not None
-        return Cycle(app, self._repository(app.source), self._cluster, self._telemetry, self.clock)
+        cluster = self._cluster.acting_as(app.account)
+        return Cycle(app, self._repository(app.source), cluster, self._telemetry, self.clock)
 
     async def _tip(self, source: str) -> Tip:
         began = self.clock.now()
