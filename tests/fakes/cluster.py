@@ -51,7 +51,7 @@ class FakeCluster:
         self.rights: dict[Account, set[tuple[str, str]]] = {}
         """What each account may do: (verb, plural of the kind)."""
         self.acted: list[tuple[Account, str]] = []
-        """What was done as an account: (account, verb and kind)."""
+        """What was done as an account, and the verb for it."""
 
     # --- the port ---
 
