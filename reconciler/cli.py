@@ -118,6 +118,7 @@ def plan(
     sights = _looked(apps, _options(config, data_dir, kubeconfig, context))
     report.plans(sights, _output())
     report.failures(sights, _errors())
+    report.notes(sights, _errors())
     raise typer.Exit(_status_of(sights))
 
 
@@ -133,6 +134,7 @@ def status(
     sights = _looked(apps, _options(config, data_dir, kubeconfig, context))
     report.statuses(sights, _output())
     report.failures(sights, _errors())
+    report.notes(sights, _errors())
     raise typer.Exit(_status_of(sights, strict=True))
 
 

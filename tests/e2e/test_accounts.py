@@ -11,7 +11,7 @@ import yaml
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
-from tests.e2e.harness.commands import kubectl
+from tests.e2e.harness.commands import kubectl, run
 from tests.e2e.harness.templates import own_templates
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -61,7 +61,8 @@ def _without_patch_of_services(role: str) -> str:
 def test_an_app_is_released_as_its_account_and_never_beyond_its_role(scene: Scene) -> None:
     """Released; then the account may no longer move traffic: a named error, and clients notice nothing; then it may."""
     scene.configure(serviceAccountName=ACCOUNT)
-    scene.daemon = scene.another_daemon("account", kubeconfig=_kubeconfig(scene))
+    kubeconfig = _kubeconfig(scene)
+    scene.daemon = scene.another_daemon("account", kubeconfig=kubeconfig)
     until(lambda: _may_patch_services(scene), "the API server to know the Role")
     scene.first_release("v1.0.0")
     less = _without_patch_of_services(_roles(scene.namespace))
@@ -73,6 +74,8 @@ def test_an_app_is_released_as_its_account_and_never_beyond_its_role(scene: Scen
     assert f"ServiceAccount {scene.namespace}/{ACCOUNT} may not patch services" in told["reason"]
     assert "Add to a Role of" in told["todo"] and "resources: [services], verbs: [patch]" in told["todo"]
     assert scene.selected() == "v1.0.0"
+    planned = run(scene, "plan", "--kubeconfig", str(kubeconfig))
+    assert (planned.status, "may not patch services" in planned.err) == (1, True), planned
     _done(scene, "apply", "-f", "-", stdin=_roles(scene.namespace))
     scene.settle(commit)
     scene.load.wait_for("v2.0.0")
