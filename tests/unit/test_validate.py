@@ -175,7 +175,7 @@ def test_powers_are_refused_in_a_pull_request_unless_its_pipeline_allows_them(or
     assert "needs the power privileged" in finding["what"]
     assert validated(origin.path, "--allow-power", "privileged", "--allow-power", "hostPath")[0] == 0
     status, (finding,) = validated(origin.path, "--allow-power", "privilege")
-    assert (status, finding["what"].partition(" (")[0]) == (3, "`privilege` is no power")
+    assert (status, finding["what"].partition(" (")[0]) == (3, "--allow-power: `privilege` is no power")
 
 
 def test_every_account_is_allowed_in_a_pull_request(origin: GitOrigin) -> None:
