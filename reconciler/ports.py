@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.core.account import Account
 from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.model import Manifest
@@ -86,6 +87,11 @@ class Cluster(Protocol):
 
     def recovered_at(self, namespace: str) -> float | None:
         """When (epoch seconds) the API server was last back after it could not be watched; None: never away."""
+        ...
+
+    def acting_as(self, account: Account | None) -> Cluster:
+        """The same view, but every write, `check`, `find` and `require_free` is made as `account`, with its permissions
+        and no others; None: as the daemon itself."""
         ...
 
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:

@@ -135,7 +135,8 @@ class Daemon:
 
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
-        cycle = Cycle(app, source.repository, self.cluster, self.telemetry, self.clock)
+        cluster = self.cluster.acting_as(app.account)
+        cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock)
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.app.roster import Fault, Head, Roster, Seen, removed, roster
 from reconciler.app.settings import Settings
@@ -63,7 +63,11 @@ class Wanted:
         sources = {each.name: each for each in self._settings.sources}
         # What the configuration no longer allows is not gone on with either.
         heads = before.heads.items()
-        allowed = {name: each for name, each in heads if _is_allowed(each.app, sources) and self._may_hold(each.app)}
+        allowed = {
+            name: replace(each, app=_restricted(each.app, sources.get(each.app.source)))
+            for name, each in heads
+            if _is_allowed(each.app, sources) and self._may_hold(each.app)
+        }
         self._roster = roster(self._settings.apps, self._seen, allowed)
         self.dependents = {}
         for name, head in self._roster.heads.items():
@@ -119,6 +123,15 @@ def _origin(source: SourceSettings) -> object:
 def _is_allowed(app: App, sources: Mapping[str, SourceSettings]) -> bool:
     source = sources.get(app.source)
     return not app.file or (source is not None and bool(source.apps) and app.namespace in source.namespaces)
+
+
+def _restricted(app: App, source: SourceSettings | None) -> App:
+    """A discovered app that is held, with what the configuration allows now in place of what it did."""
+    if not app.file or source is None:
+        return app
+    allowed = app.service_account in (source.service_account, *source.service_accounts)
+    account = app.service_account if allowed and app.service_account else source.service_account
+    return replace(app, service_account=account, powers=source.powers)
 
 
 _LEFT = {

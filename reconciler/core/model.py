@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from reconciler.core.account import Account
 from reconciler.core.strictyaml import Passage
 
 Manifest = Mapping[str, Any]
@@ -87,7 +88,8 @@ class App:
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
     fields that are left as they are. `file` is the app.yaml that it was discovered in; '' for an app of the
-    configuration.
+    configuration. `service_account`: the one of its namespace as which everything is done for it; '': the daemon's
+    own. `powers` are those that its templates may ask for (`core.powers`).
     """
 
     name: str
@@ -104,7 +106,14 @@ class App:
     depends_on: tuple[str, ...] = ()
     suspend: bool = False
     file: str = ""
+    service_account: str = ""
+    powers: tuple[str, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def account(self) -> Account | None:
+        """As whom everything is done for it; None: as the daemon itself."""
+        return Account(self.namespace, self.service_account) if self.service_account else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 from tests.hostile.case import Case
 from tests.hostile.documents import DOCUMENTS
 from tests.hostile.files import FILES
+from tests.hostile.powers import POWERS
 from tests.hostile.served import SERVED
 from tests.hostile.templates import TEMPLATES
 
@@ -13,6 +14,7 @@ SECTIONS: dict[str, tuple[Case, ...]] = {
     "Files, folders and links": FILES,
     "Texts and YAML": DOCUMENTS,
     "Templates": TEMPLATES,
+    "Powers": POWERS,
     "What is served": SERVED,
 }
 CASES = tuple(case for section in SECTIONS.values() for case in section)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.app.discovery import Discovery, parse_app_file
 from reconciler.app.roster import Head, Roster, Seen, removed, roster
 from reconciler.app.settings import parse_settings
+from reconciler.core.account import Account
 from reconciler.core.dependencies import cycle
 from reconciler.core.glob import part_matches, pattern_fault
 from reconciler.core.model import App, Ignored, Strategy
@@ -67,6 +70,8 @@ suspend: true
         ("namspace: shop", f"{FILE}:1: namspace: unknown key (did you mean `namespace`?)"),
         ("deletionPolicy: delete", f"{FILE}:1: deletionPolicy: unknown key"),
         ("suspend: yes", f"{FILE}:1: suspend: "),
+        ("\nserviceAccountName: admin", f"{FILE}:2: serviceAccountName: source git does not allow this ServiceAcc"),
+        ("allow: {powers: [hostPath]}", f"{FILE}:1: allow: unknown key"),
         ("dependsOn: [web]", f"{FILE}:1: dependsOn: an app cannot wait for itself"),
         ("dependsOn: web", f"{FILE}:1: dependsOn: must be a list"),
         ("name: Web", f"{FILE}:1: name: may only hold"),
@@ -90,6 +95,17 @@ def test_a_folder_that_is_no_name_needs_one(file: str, problem: str) -> None:
     with pytest.raises(Invalid, match=problem):
         parsed("", file)
     assert parsed("name: web", file).name == "web"
+
+
+def test_an_account_is_the_sources_or_one_that_it_allows_and_powers_are_its_own() -> None:
+    source = replace(SOURCE, service_account="git", service_accounts=("git", "web"), powers=("hostPath",))
+    said = {"": "git", "serviceAccountName: git": "git", "serviceAccountName: web": "web"}
+    for text, account in said.items():
+        app = parse_app_file(text.encode(), FILE, source)
+        assert (app.service_account, app.account, app.powers) == (account, Account("shop", account), ("hostPath",))
+    with pytest.raises(Invalid, match=r"serviceAccountName: .* \(allowed: git, web\)"):
+        parse_app_file(b"serviceAccountName: admin", FILE, source)
+    assert parsed("").account is None
 
 
 def test_a_source_allows_its_own_namespace_unless_it_says_otherwise() -> None:

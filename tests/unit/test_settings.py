@@ -69,6 +69,29 @@ sources:
     assert settings.apps == (App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}),)
 
 
+def test_accounts_and_powers_are_the_sources_unless_the_app_says_otherwise() -> None:
+    allow = "allow: {serviceAccounts: [web], powers: [hostPorts, hostPath, hostPath]}"
+    text = f"""\
+sources:
+- {{name: a, url: /x, serviceAccountName: git, {allow}}}
+apps:
+- {{name: one, source: a}}
+- {{name: two, source: a, serviceAccountName: two, allow: {{powers: [seccomp]}}}}
+- {{name: three, source: a, allow: {{powers: []}}}}
+"""
+    settings = parse_settings(text, "c.yaml")
+    (source,) = settings.sources
+    assert (source.service_account, source.service_accounts) == ("git", ("git", "web"))
+    found = [(each.service_account, each.powers) for each in settings.apps]
+    assert found == [("git", ("hostPath", "hostPorts")), ("two", ("seccomp",)), ("git", ())]
+
+
+def test_what_is_no_account_and_no_power_is_told() -> None:
+    one, two = refusal(MINIMAL + "  serviceAccountName: 'a:b'\n  allow: {powers: [hostpath]}\n")
+    assert one.startswith("c.yaml:7: apps[0].serviceAccountName: may only hold")
+    assert two.startswith("c.yaml:8: apps[0].allow.powers[0]: is no power (did you mean `hostPath`?)")
+
+
 RECEIVER = "{name: hub, type: github, secretFile: /run/secret, sources: [shop]}"
 
 
