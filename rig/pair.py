@@ -118,10 +118,10 @@ class PairLoad:
         return Counter(each.first.version for each in self.pairs if each.ok and not each.mixed and each.start >= since)
 
     def account(self, moment: float, version: str) -> Account:
-        """What became of a switch to `version` that was made at `moment` (epoch seconds)."""
-        pairs = self.pairs
+        """What became of a switch to `version` that was made at `moment` (epoch seconds); what ended before is left out."""
+        pairs = [each for each in self.pairs if each.end >= moment]
         mixed = [each.start - moment for each in pairs if each.mixed]
-        new = [each.start - moment for each in pairs if _of(each, version) and each.end >= moment]
+        new = [each.start - moment for each in pairs if _of(each, version)]
         failed = sum(not each.ok for each in pairs)
         return Account(len(pairs), failed, len(mixed), max(mixed, default=None), min(new, default=None))
 
@@ -137,6 +137,15 @@ class PairLoad:
         """Returns when `count` more pairs have been begun and finished."""
         begin = time.time()
         until(lambda: sum(each.start >= begin for each in self.pairs) >= count, f"{count} more pairs", timeout)
+
+    def wait_until_settled(self, version: str, *, count: int = 40, timeout: float = 30.0) -> None:
+        """Returns when the last `count` pairs were answered by `version` alone."""
+
+        def settled() -> bool:
+            last = self._pairs[-count:]
+            return len(last) == count and all(_of(each, version) for each in last)
+
+        until(settled, f"{count} pairs on end that {version} alone answered", timeout)
 
     def _knock(self) -> None:
         while not self._over.is_set():

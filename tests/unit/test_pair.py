@@ -21,6 +21,7 @@ class Answering:
     version: str = "v1"
     status: int = 200
     port: int = 0
+    asked: int = 0
 
 
 @contextmanager
@@ -29,6 +30,7 @@ def server() -> Iterator[Answering]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            said.asked += 1
             body = f'{{"host": "{self.headers["Host"]}", "version": "{said.version}"}}\n'.encode()
             self.send_response(said.status)
             self.send_header("Content-Length", str(len(body)))
@@ -92,6 +94,7 @@ def test_nothing_counts_before_both_have_answered(pair: tuple[Answering, Answeri
     _, b = pair
     b.status = 503
     with _probe(pair) as probe:
+        until(lambda: b.asked >= 3, "it knocks")
         assert not probe.pairs
         b.status = 200
         probe.wait_for("v1")
