@@ -118,7 +118,7 @@ class PairLoad:
         return Counter(each.first.version for each in self.pairs if each.ok and not each.mixed and each.start >= since)
 
     def account(self, moment: float, version: str) -> Account:
-        """What became of a switch to `version` that was made at `moment` (epoch seconds); what ended before is left out."""
+        """What became of a switch to `version` made at `moment` (epoch seconds); what ended before is left out."""
         pairs = [each for each in self.pairs if each.end >= moment]
         mixed = [each.start - moment for each in pairs if each.mixed]
         new = [each.start - moment for each in pairs if _of(each, version)]

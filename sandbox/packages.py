@@ -98,9 +98,13 @@ def ensure(progress: Progress) -> None:
 
 
 def _stop_debians(services: list[str]) -> None:
-    """Where systemd runs, a package starts its service. Nobody asked for it: sandbox and tests have their own."""
-    for service in services if Path("/run/systemd/system").exists() else []:
-        subprocess.run(["systemctl", "disable", "--now", service], capture_output=True)
+    """A package may start its service (by systemd, or by init scripts that no policy-rc.d forbids). Nobody asked for
+    it: sandbox and tests have their own."""
+    for service in services:
+        if Path("/run/systemd/system").exists():
+            subprocess.run(["systemctl", "disable", "--now", service], capture_output=True)
+        elif Path("/etc/init.d", service).exists():
+            subprocess.run([f"/etc/init.d/{service}", "stop"], capture_output=True)
 
 
 def _tail(text: str) -> str:
