@@ -76,7 +76,7 @@ class _Apps:
     async def release(self, wanted: Sequence[Desired]) -> None:
         """Puts the Deployments into the cluster, which then says which slot each revision has."""
         for desired, cluster in zip(wanted, self._clusters, strict=True):
-            await cluster.apply(desired.workload, "reconciler", None)
+            await cluster.apply(desired.components[0].manifest, "reconciler", None)
 
 
 def _files(count: int, templates: str | None) -> dict[str, str]:

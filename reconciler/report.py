@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 import yaml
 from rich.console import Console
@@ -16,7 +16,9 @@ from rich.text import Text
 from reconciler.app.oneshot import Sight
 from reconciler.app.verdict import Verdict
 from reconciler.core.health import explain
-from reconciler.core.observed import Workload
+from reconciler.core.live import LiveRevision
+from reconciler.core.model import Component, Manifest
+from reconciler.core.observed import led_to
 from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import View, forecast, retirement_due
 from reconciler.errors import ReconcilerError
@@ -102,36 +104,35 @@ def _reason(sight: Sight) -> str:
 def _revisions(sight: Sight) -> list[tuple[str, ...]]:
     if sight.observed is None:
         return []
-    service = sight.observed.service
+    front = sight.observed.front
     rows: list[tuple[str, ...]] = []
-    for workload in sight.observed.workloads:
-        role = _role(sight, workload)
-        memory = service.memory if service else None
-        active = memory.active if memory and memory.active and memory.active.revision == workload.revision else None
-        note = _leaves(sight, workload) if role == "warm" else _reason(sight)
+    for live in sight.observed.revisions:
+        role = _role(sight, live)
+        memory = front.memory if front else None
+        active = memory.active if memory and memory.active and memory.active.revision == live.revision else None
+        note = _leaves(sight, live) if role == "warm" else _reason(sight)
         since = _clock(active.since) if active else ""
-        pods = explain(workload).partition(";")[0].removesuffix(" pods ready")
-        rows.append((workload.revision, workload.version, workload.colour.value, role, pods, since, note))
+        pods = explain(live).partition(";")[0].removesuffix(" pods ready")
+        rows.append((live.revision, live.version, live.colour.value, role, pods, since, note))
     return rows
 
 
-def _leaves(sight: Sight, workload: Workload) -> str:
+def _leaves(sight: Sight, live: LiveRevision) -> str:
     """When a warm colour may go."""
     if sight.desired is None or sight.observed is None:
         return ""
-    due = retirement_due(View(sight.desired, sight.observed, sight.at), workload)
+    due = retirement_due(View(sight.desired, sight.observed, sight.at), live)
     return f"kept until {_clock(due)}" if due else "kept until the switch is confirmed"
 
 
-def _role(sight: Sight, workload: Workload) -> str:
+def _role(sight: Sight, live: LiveRevision) -> str:
     assert sight.observed is not None
-    service = sight.observed.service
-    # As `View.active`, which needs to know what Git wants. An empty selector matches nothing, not everything.
-    if service and service.selector and service.selector.items() <= workload.pod_labels.items():
+    front = sight.observed.front
+    if front and any(each.revision == live.revision for each in led_to(sight.observed, front)):
         return "active"
-    if sight.desired and workload.revision == sight.desired.revision:
+    if sight.desired and live.revision == sight.desired.revision:
         return "rejected" if is_rejected(sight) else "preview"
-    former = service.memory.former(workload.revision) if service else None
+    former = front.memory.former(live.revision) if front else None
     return "warm" if former else "leaving"
 
 
@@ -153,15 +154,13 @@ def manifests(sights: Iterable[Sight], out: TextIO) -> None:
     """The rendered objects as a YAML stream that kubectl could read."""
     for sight in sights:
         if sight.desired:
-            rendered = (*sight.desired.objects, sight.desired.service)
-            documents = [_with_replicas(each, sight.desired.replicas) for each in rendered]
+            documents = [*sight.desired.configs, *map(_with_replicas, sight.desired.components), *sight.desired.fronts]
             yaml.safe_dump_all(documents, out, sort_keys=False, explicit_start=True)
 
 
-def _with_replicas(manifest: Mapping[str, Any], replicas: int) -> dict[str, Any]:
-    if manifest["kind"] != "Deployment":
-        return dict(manifest)
-    return {**manifest, "spec": {"replicas": replicas, **manifest["spec"]}}
+def _with_replicas(component: Component) -> Manifest:
+    manifest = component.manifest
+    return {**manifest, "spec": {"replicas": component.replicas, **manifest["spec"]}}
 
 
 def failures(sights: Iterable[Sight], console: Console) -> None:

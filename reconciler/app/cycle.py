@@ -91,10 +91,10 @@ class Cycle:
 
     @property
     def about(self) -> Manifest | None:
-        """The live active Service, if there is one."""
-        name = self.app.strategy.active_service
+        """The live active Service or Ingress, if there is one."""
         live = self.cluster.view(self.app.namespace, self.app.name)
-        return next((each for each in live if each["kind"] == "Service" and each["metadata"]["name"] == name), None)
+        wanted = self.app.strategy.front
+        return next((each for each in live if (each["kind"], each["metadata"]["name"]) == wanted), None)
 
     async def observed(self) -> Observed:
         """What the cluster holds, whatever Git says."""
@@ -121,7 +121,7 @@ class Cycle:
             return Outcome(made, acted=False, outdated=True)
         if made.actions:
             self._refuse_rivalry(desired, others)
-        about = observed.service.live if observed.service else None
+        about = observed.front.live if observed.front else None
         self._tell_late(observed, about)
         self.told.about(desired, observed, made, self.clock.now())
         for action in made.actions:
@@ -151,7 +151,7 @@ class Cycle:
         alone are compared.
         """
         now = self.clock.now()
-        active = observed.service.memory.active if observed.service else None
+        active = observed.front.memory.active if observed.front else None
         marks = {("switch", active.revision, active.since): (active.commit, active.revision)} if active else {}
         marks |= {("claim", w.uid, w.claim.since): (w.claim.commit, w.revision) for w in observed.workloads if w.claim}
         self._first_look = self._first_look or now
@@ -203,7 +203,7 @@ class _Told:
         self.phase = made.phase
         reason = {"reason": made.reason} if made.reason else {}
         self._emit("phase_changed", desired, None, phase=made.phase.value, from_phase=before, **reason)
-        about = observed.service.live if observed.service else None
+        about = observed.front.live if observed.front else None
         if made.phase is Phase.DRIFTED:
             self._emit("drift_refused", desired, about, **_DRIFT, **reason)
         if made.phase is Phase.DEGRADED:
@@ -219,14 +219,14 @@ class _Told:
 
     def _readiness(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         key = desired.revision, desired.commit
-        target = observed.workload(desired.revision)
+        target = observed.revision(desired.revision)
         if made.phase is Phase.SWITCHING and target and self._ready != key:
             self._ready = key
             began = target.claim.since if target.claim and target.claim.commit == desired.commit else now
             self._emit("revision_ready", desired, None, replicas=target.replicas, duration=round(now - began, 3))
 
     def _health(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
-        target = observed.workload(desired.revision)
+        target = observed.revision(desired.revision)
         found = trouble(target, now) if target and made.phase is Phase.PROGRESSING else ""
         if found and found != self._trouble:
             self._emit("revision_unhealthy", desired, None, reason=found)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from reconciler.app.move import Refused, move
 from reconciler.core.action import (
     Action,
     Adopt,
     Apply,
-    CreateService,
+    CreateFront,
+    Follow,
     Handover,
     Purpose,
     Ref,
@@ -24,8 +26,9 @@ from reconciler.core.action import (
 from reconciler.core.adoption import adopted, is_taken
 from reconciler.core.event import EVENTS, event
 from reconciler.core.memory import Active, read_claim
-from reconciler.core.model import Desired, Manifest
+from reconciler.core.model import WORKLOADS, Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.core.plan.manifests import with_reason
 from reconciler.core.quota import shortages
 from reconciler.errors import Blocked, Conflict
 from reconciler.ports import Clock, Cluster, Telemetry
@@ -57,12 +60,13 @@ class Executor:
                     _refuse_additions(action, stored)
                     name = f"{action.live.kind}/{action.live.name}"
                     return frozenset(f"{name} {each.identity}" for each in action.differences)
-            case CreateService():
-                about = await self.cluster.create(action.manifest, SWITCH_MANAGER)
-            case Switch() if action.over:
-                about = await self.cluster.overwrite(action.manifest, SWITCH_MANAGER, action.service)
-            case Switch() | Remember():
-                about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.service)
+            case CreateFront() | Switch() | Follow():
+                moved = await self._move(action, desired, about)
+                if moved is None:
+                    return frozenset()
+                about = moved
+            case Remember():
+                about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.front)
             case Handover():
                 await self._hand_over(action)
             case Retire():
@@ -71,6 +75,22 @@ class Executor:
                     return frozenset()  # somebody else did, and told of it
         self.tell(action, desired, about, noticed_at)
         return frozenset()
+
+    async def _move(
+        self, action: CreateFront | Switch | Follow, desired: Desired, about: Manifest | None
+    ) -> Manifest | None:
+        """The Service that holds the memory, after traffic moved; None if that was refused, taken back and told."""
+        try:
+            return await move(self.cluster, action) or about
+        except Refused as refused:
+            if refused.taken_back:
+                self._emit("switch_taken_back", desired, about, objects=list(refused.taken_back), reason=refused.what)
+            if not isinstance(action, Switch) or action.refused is None:
+                raise refused.error from None
+            noted = with_reason(action.refused, f"{refused.error.where}: {refused.what}", desired)
+            about = await self.cluster.apply(noted.manifest, SWITCH_MANAGER, noted.front)
+            self.tell(noted, desired, about, 0.0)
+            return None
 
     async def _prepare(
         self, action: Adopt | RequireFree | RequireRoom, desired: Desired, about: Manifest | None
@@ -89,7 +109,7 @@ class Executor:
             quotas = await self.cluster.find("ResourceQuota", namespace)
         except Blocked:
             return  # not allowed to look: the API server itself will tell
-        if short := shortages(action.workload, quotas):
+        if short := shortages(action.workloads, quotas):
             raise Blocked(
                 f"{desired.version} does not fit into the namespace's quotas: {'; '.join(short)}",
                 where=f"namespace {namespace}",
@@ -124,11 +144,15 @@ class Executor:
         match action:
             case Apply():
                 self._applied(action, desired, about, noticed_at)
-            case CreateService():
-                why = f"there was no Service, and commit {desired.commit[:12]} wants {desired.version}"
-                self._switched(desired, about, action.to, None, action.began, why)
+            case CreateFront():
+                kind = action.manifest["kind"]
+                why = f"there was no {kind}, and commit {desired.commit[:12]} wants {desired.version}"
+                self._switched(desired, about, action.to, None, action.began, why, _moved(action))
+            case Follow():
+                began = self.clock.now()
+                self._switched(desired, about, action.to, None, began, action.reason, _moved(action))
             case Switch():
-                self._switched(desired, about, action.to, action.source, action.began, action.reason)
+                self._switched(desired, about, action.to, action.source, action.began, action.reason, _moved(action))
                 if action.rollback:
                     self._rolled_back(desired, about, action)
             case Remember() if action.event:
@@ -145,28 +169,35 @@ class Executor:
     def _applied(self, action: Apply, desired: Desired, about: Manifest | None, noticed_at: float) -> None:
         manifest, purpose = action.manifest, action.purpose
         replicas = manifest["spec"].get("replicas") if "spec" in manifest else None
+        name = f"{manifest['kind']}/{manifest['metadata']['name']}"
         if purpose in (Purpose.REPAIR, Purpose.UPDATE):
             shown = [each.shown for each in action.differences]
-            name = f"{manifest['kind']}/{manifest['metadata']['name']}"
             told = "drift_repaired" if purpose is Purpose.REPAIR else "object_updated"
             self._emit(told, desired, about, object=name, differences=shown)
-        elif purpose is Purpose.RELEASE and manifest["kind"] == "Deployment":
+        elif purpose is Purpose.RELEASE and manifest["kind"] in WORKLOADS:
             took = round(self.clock.now() - noticed_at, 3)
-            self._emit("revision_applied", desired, about, replicas=replicas, duration=took)
+            self._emit("revision_applied", desired, about, object=name, replicas=replicas, duration=took)
         elif purpose is Purpose.REUSE:
-            self._emit("revision_reused", desired, about)
+            self._emit("revision_reused", desired, about, object=name)
         elif purpose is Purpose.SCALE:
-            self._emit("revision_scaled", desired, about, replicas=replicas, reason=action.reason)
+            self._emit("revision_scaled", desired, about, object=name, replicas=replicas, reason=action.reason)
         elif purpose is Purpose.REJECT and action.rejection:
             claim = read_claim(manifest["metadata"]["annotations"])
             since = {"duration": round(action.rejection.at - claim.since, 3)} if claim else {}
             self._emit("rejected", desired, about, **since, reason=action.rejection.reason, **_REJECTED)
 
     def _switched(
-        self, desired: Desired, about: Manifest | None, to: Active, source: Active | None, began: float, reason: str
+        self,
+        desired: Desired,
+        about: Manifest | None,
+        to: Active,
+        source: Active | None,
+        began: float,
+        reason: str,
+        objects: list[str],
     ) -> None:
-        took = round(to.since - began, 3)
-        fields = {**who(desired), **came_from(source), "duration": took, "reason": reason}
+        took = round(max(to.since - began, 0.0), 3)
+        fields = {**who(desired), **came_from(source), "objects": objects, "duration": took, "reason": reason}
         fields |= {"version": to.version, "revision": to.revision, "colour": to.colour.value}
         self.telemetry.emit(event("switched", **fields), about)
 
@@ -184,8 +215,8 @@ class Executor:
 
     async def _hand_over(self, action: Handover) -> None:
         """In this order every field has an owner at every moment, so nothing is reset on the way."""
-        stored = await self.cluster.apply(action.rendered, APPLY_MANAGER, action.service)
-        at_rendered = replace(action.service, resource_version=stored["metadata"]["resourceVersion"])
+        stored = await self.cluster.apply(action.rendered, APPLY_MANAGER, action.front)
+        at_rendered = replace(action.front, resource_version=stored["metadata"]["resourceVersion"])
         stored = await self.cluster.apply(action.kept, SWITCH_MANAGER, at_rendered)
         await self.cluster.drop_update_ownership(stored, SWITCH_MANAGER)
 
@@ -223,6 +254,13 @@ def came_from(source: Active | None) -> dict[str, object]:
         "from_revision": source.revision if source else None,
         "from_version": source.version if source else None,
     }
+
+
+def _moved(action: CreateFront | Switch | Follow) -> list[str]:
+    """What was moved, as `Service/my-app`, in that order."""
+    moves = action.moves if isinstance(action, Follow) else action.along
+    manifests = [each.manifest for each in moves] + ([] if isinstance(action, Follow) else [action.manifest])
+    return [f"{each['kind']}/{each['metadata']['name']}" for each in manifests]
 
 
 _REJECTED = {

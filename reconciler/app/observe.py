@@ -96,7 +96,7 @@ class Eyes:
     async def see_standing(self, desired: Desired, observed: Observed) -> Desired | None:
         """The active revision as its own commit rendered it, if Git wants another one now. None as well if that commit
         can no longer be read, or renders another revision by now (the configuration changed)."""
-        active = observed.service.memory.active if observed.service else None
+        active = observed.front.memory.active if observed.front else None
         if active is None or active.revision == desired.revision:
             return None
         known = active.commit, active.revision
@@ -116,7 +116,7 @@ class Eyes:
         """The app as the cluster has it."""
         await self.cluster.synced(self.app.namespace)
         namespace = self.app.namespace
-        found = observe(self.cluster.view(namespace, self.app.name), self.app.strategy.active_service)
+        found = observe(self.cluster.view(namespace, self.app.name), self.app.strategy)
         return replace(found, recovered_at=self.cluster.recovered_at(namespace))
 
     async def _read(self, commit: str) -> tuple[Release, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -17,13 +17,13 @@ from reconciler.app.observe import read_release
 from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.core.action import Apply, CreateService, Purpose, Ref, RequireFree, Switch
+from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, Switch
 from reconciler.core.field import Field
+from reconciler.core.front import without_route
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
-from reconciler.core.plan.manifests import without_selector
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render, written
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
@@ -55,20 +55,35 @@ class Write:
 
 
 def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write]:
-    """What a plan applies, and the Service that follows once the pods are ready."""
+    """What a plan applies, and the Services that follow once the pods are ready."""
     found: list[Write] = []
     for action in made.actions:
         match action:
-            case RequireFree() | CreateService():
+            case RequireFree():
                 found.append(Write(action.manifest, SWITCH_MANAGER, None))
+            case CreateFront():
+                found += [*map(_write, action.along), Write(action.manifest, SWITCH_MANAGER, None)]
             case Apply():
                 found.append(Write(action.manifest, APPLY_MANAGER, action.live))
             case Switch():
-                found.append(Write(action.manifest, SWITCH_MANAGER, action.service))
-    if observed.service and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
-        rendered = without_selector(desired.service)
-        found.append(Write(rendered, APPLY_MANAGER, ref_of("Service", observed.service)))
+                found += [*map(_write, action.along), Write(action.manifest, SWITCH_MANAGER, action.front)]
+            case Follow():
+                found += map(_write, action.moves)
+    if observed.front and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
+        found += _later(desired, observed)
     return found
+
+
+def _write(move: Move) -> Write:
+    return Write(move.manifest, SWITCH_MANAGER, move.live)
+
+
+def _later(desired: Desired, observed: Observed) -> Iterator[Write]:
+    """What is there and follows once the pods are ready."""
+    live = {(each.kind, each.name): each for each in observed.fronts}
+    for rendered in desired.fronts:
+        if there := live.get((rendered["kind"], rendered["metadata"]["name"])):
+            yield Write(without_route(rendered), APPLY_MANAGER, ref_of(there))
 
 
 @dataclass(slots=True)

@@ -62,7 +62,7 @@ def roster(configured: Iterable[App], seen: Mapping[str, Seen | None], before: M
 class _Making:
     former: Mapping[tuple[str, str], Head]
     heads: dict[str, Head] = field(default_factory=dict)
-    services: dict[tuple[str, str], str] = field(default_factory=dict)
+    fronts: dict[tuple[str, str, str], str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
     def of(self, configured: Iterable[App], seen: Mapping[str, Seen | None]) -> Roster:
@@ -99,15 +99,18 @@ class _Making:
 
     def _put(self, head: Head) -> None:
         self.heads[head.app.name] = head
-        self.services[_service(head.app)] = head.app.name
+        self.fronts[_front(head.app)] = head.app.name
 
     def _clash(self, app: App) -> tuple[str, str]:
         if app.name in self.heads:
             other = _described(self.heads[app.name].app)
             return f"another app is called {app.name}: that of {other}", "Give one of them another `name`"
-        if holder := self.services.get(_service(app)):
-            service = "/".join(_service(app))
-            return f"the Service {service} is that of app {holder}", "Give one of them another `strategy.activeService`"
+        if holder := self.fronts.get(_front(app)):
+            namespace, kind, name = _front(app)
+            return (
+                f"the {kind} {namespace}/{name} is that of app {holder}",
+                f"Give one of them another `strategy.active{kind}`",
+            )
         others = _dependencies(self.heads) if app.depends_on else {}
         circle = cycle(app.name, {**others, app.name: app.depends_on})
         if circle:
@@ -119,8 +122,8 @@ def _dependencies(heads: Mapping[str, Head]) -> dict[str, Sequence[str]]:
     return {name: each.app.depends_on for name, each in heads.items()}
 
 
-def _service(app: App) -> tuple[str, str]:
-    return app.namespace, app.strategy.active_service
+def _front(app: App) -> tuple[str, str, str]:
+    return app.namespace, *app.strategy.front
 
 
 def _described(app: App) -> str:

@@ -6,7 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration, rule
+from reconciler.app.settings_fields import (
+    FolderPath,
+    Model,
+    Name,
+    Seconds,
+    ServiceName,
+    SubdomainName,
+    at_least,
+    duration,
+    rule,
+)
 from reconciler.core.ignore import parse_pointer
 from reconciler.core.model import App, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
@@ -26,6 +36,11 @@ class _Strategy(Model):
 
     active_service: ServiceName | None = Field(
         default=None, description="The Service that clients talk to. The app's name, if not given."
+    )
+    active_ingress: SubdomainName | None = Field(
+        default=None,
+        description="An Ingress whose backends are moved instead of a Service's selector. Each revision has "
+        "Services of its own then.",
     )
     auto_promotion_enabled: Literal[True] = Field(
         default=True, description="Switch as soon as the new revision is ready."
@@ -49,7 +64,9 @@ class _Strategy(Model):
 class _IgnoreDifferences(Model):
     """Fields that somebody else sets, and that are left as they are."""
 
-    kind: Literal["Deployment", "Service", "ConfigMap", "Secret"] = Field(description="Of objects of this kind.")
+    kind: Literal["Deployment", "StatefulSet", "Service", "Ingress", "ConfigMap", "Secret"] = Field(
+        description="Of objects of this kind."
+    )
     json_pointers: list[Annotated[str, rule(_wrong_pointer)]] = Field(
         description="The fields, as JSON Pointers (RFC 6901), like `/metadata/annotations/example.com~1team`."
     )
@@ -127,6 +144,7 @@ def _app(
 ) -> App:
     strategy = Strategy(
         active_service=model.strategy.active_service or name,
+        active_ingress=model.strategy.active_ingress or "",
         scale_down_delay=model.strategy.scale_down_delay,
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,

@@ -54,6 +54,7 @@ def collect(data: Any) -> list[Problem]:
         *_repeated(sources, "sources", "name", _name, "another source has this name already"),
         *_repeated(apps, "apps", "name", _name, "another app has this name already"),
         *_repeated(apps, "apps", "strategy", _active_service, "another app has this active Service already"),
+        *_repeated(apps, "apps", "strategy", _active_ingress, "another app has this active Ingress already"),
         *_unknown_sources(apps, sources),
         *_unfit_names(apps),
         *(Problem(("webhook", *each.path), each.what) for each in _in_webhook(data, sources)),
@@ -85,6 +86,13 @@ def _active_service(app: Mapping[str, Any]) -> Any:
     service = service or app.get("name")
     namespace = app.get("namespace") or "default"
     return (namespace, service) if isinstance(namespace, str) and isinstance(service, str) else None
+
+
+def _active_ingress(app: Mapping[str, Any]) -> Any:
+    strategy = app.get("strategy")
+    ingress = strategy.get("activeIngress") if isinstance(strategy, dict) else None
+    namespace = app.get("namespace") or "default"
+    return (namespace, ingress) if isinstance(namespace, str) and isinstance(ingress, str) else None
 
 
 def _repeated(

@@ -30,6 +30,10 @@ def _wrong_service(value: str) -> str:
     return naming.wrong_service_name(value) if value else "is empty"
 
 
+def _wrong_subdomain(value: str) -> str:
+    return naming.wrong_subdomain(value) if value else "is empty"
+
+
 def _wrong_path(value: str) -> str:
     if not value or not value.isprintable() or "\\" in value:
         return "must be a path with `/` between its parts"
@@ -76,6 +80,7 @@ def duration(default: str, description: str) -> Any:
 Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=str)]
 Name = Annotated[str, rule(_wrong_label)]
 ServiceName = Annotated[str, rule(_wrong_service)]
+SubdomainName = Annotated[str, rule(_wrong_subdomain)]
 FolderPath = Annotated[str, rule(_wrong_path), AfterValidator(_normalised)]
 
 

@@ -67,12 +67,13 @@ class RequireFree:
 
 @dataclass(frozen=True, slots=True)
 class RequireRoom:
-    """Makes sure, before the first pod is started, that the namespace's quotas have room for all of `workload`'s."""
+    """Makes sure, before the first pod is started, that the namespace's quotas have room for all of `workloads`'."""
 
-    workload: Manifest
+    workloads: tuple[Manifest, ...]
 
     def __str__(self) -> str:
-        return f"make sure that the quotas have room for {self.workload['spec']['replicas']} more pods"
+        pods = sum(each["spec"]["replicas"] for each in self.workloads)
+        return f"make sure that the quotas have room for {pods} more pods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +87,49 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateService:
-    """Creates the active Service, already pointing to `to`. Fails if a Service of that name exists."""
+class Move:
+    """One write that leads a Service or Ingress elsewhere: `live` None creates it, leading there already. `over`: it is
+    written over what is there instead of applied. `back` is the write that undoes it."""
+
+    manifest: Manifest
+    live: Ref | None = None
+    over: bool = False
+    back: Manifest | None = None
+
+    @property
+    def named(self) -> str:
+        """For a reader: `Service my-app`."""
+        return f"{self.manifest['kind']} {self.manifest['metadata']['name']}"
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFront:
+    """Creates the active Service or Ingress, leading to `to`; before it the further ones of `along`. Fails if one of
+    that name exists."""
 
     manifest: Manifest
     to: Active
     began: float
+    along: tuple[Move, ...] = ()
 
     def __str__(self) -> str:
-        return f"create Service {self.manifest['metadata']['name']} pointing to {self.to.revision}"
+        first = "".join(f"{each.named} and " for each in self.along)
+        return (
+            f"create {first}{self.manifest['kind']} {self.manifest['metadata']['name']} leading to {self.to.revision}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Moves the selector and writes the memory, in one request on the condition `service.resource_version`.
+    """Moves the route and writes the memory, in one request on the condition `front.resource_version`.
 
-    `manifest` holds the selector, the memory, and the ports if (and only if) they change with the switch; it is
-    applied, or (`over`) written over what is there. `began` (epoch seconds) is when the revision was claimed.
+    `manifest` holds the route, the memory, and the ports if (and only if) they change with the switch; it is
+    applied, or (`over`) written over what is there. The Services of `along` move right before it: so the memory never
+    says of a revision that is only half switched to that it is active. If one of these writes is refused for good,
+    those done are taken back, and `refused` is written down. `began` (epoch seconds) is when the revision was claimed.
     """
 
-    service: Ref
+    front: Ref
     manifest: Manifest
     to: Active
     source: Active | None
@@ -113,19 +137,34 @@ class Switch:
     rollback: bool
     reason: str
     over: bool = False
+    along: tuple[Move, ...] = ()
+    refused: Remember | None = None
 
     def __str__(self) -> str:
         left = self.source.revision if self.source else "nothing"
         verb = "roll back" if self.rollback else "switch"
-        return f"{verb} Service {self.service.name} from {left} to {self.to.revision} ({self.to.version})"
+        names = " and ".join((*(each.named for each in self.along), f"{self.front.kind} {self.front.name}"))
+        return f"{verb} {names} from {left} to {self.to.revision} ({self.to.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Leads Services to where the active one leads already: they were moved by hand, or are new in the templates."""
+
+    moves: tuple[Move, ...]
+    to: Active
+    reason: str
+
+    def __str__(self) -> str:
+        return f"lead {' and '.join(each.named for each in self.moves)} to {self.to.revision} too ({self.reason})"
 
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Writes the memory with the selector as it is, on the same condition as a switch. `event` says why; '' for a note
+    """Writes the memory with the route as it is, on the same condition as a switch. `event` says why; '' for a note
     of something that tells of itself."""
 
-    service: Ref
+    front: Ref
     manifest: Manifest
     event: str
     reason: str = ""
@@ -133,27 +172,28 @@ class Remember:
 
     def __str__(self) -> str:
         what = ": ".join(part for part in (self.event, self.reason) if part)
-        return f"write down on Service {self.service.name}: {what}"
+        return f"write down on {self.front.kind} {self.front.name}: {what}"
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Gives the Service's fields to the rendering's field manager; the switch's keeps selector and memory alone.
+    """Gives the fields of a Service or Ingress to the rendering's field manager; the switch's keeps route and memory
+    alone.
 
     Needed after a creation or a switch that carried ports: else a port that leaves the templates would stay.
     """
 
-    service: Ref
+    front: Ref
     rendered: Manifest
     kept: Manifest
 
     def __str__(self) -> str:
-        return f"hand the fields of Service {self.service.name} over to their field manager"
+        return f"hand the fields of {self.front.kind} {self.front.name} over to their field manager"
 
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Deletes objects of one revision. `event` is `retired` or `overtaken` for its Deployment, '' for what goes with
+    """Deletes objects of one revision. `event` is `retired` or `overtaken` for its workloads, '' for what goes with
     it, `leftovers_deleted` for what was left of it."""
 
     revision: str
@@ -168,4 +208,4 @@ class Retire:
         return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({why})"
 
 
-Action = Adopt | RequireFree | RequireRoom | Apply | CreateService | Switch | Remember | Handover | Retire
+Action = Adopt | RequireFree | RequireRoom | Apply | CreateFront | Switch | Follow | Remember | Handover | Retire

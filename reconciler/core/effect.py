@@ -10,7 +10,8 @@ from reconciler.core.action import (
     Action,
     Adopt,
     Apply,
-    CreateService,
+    CreateFront,
+    Follow,
     Handover,
     Remember,
     RequireFree,
@@ -19,8 +20,9 @@ from reconciler.core.action import (
     Switch,
 )
 from reconciler.core.diff import differences
+from reconciler.core.live import Workload
 from reconciler.core.model import Manifest
-from reconciler.core.observed import Observed
+from reconciler.core.observed import Config, Front, Observed
 
 
 def took_effect(action: Action, observed: Observed) -> bool:
@@ -30,16 +32,18 @@ def took_effect(action: Action, observed: Observed) -> bool:
         case RequireFree() | RequireRoom() | Adopt():
             return False
         case Retire():
-            return observed.workload(action.revision) is None
+            return observed.revision(action.revision) is None
         case Handover():
-            return observed.service is not None and not observed.service.needs_handover
-        case Apply() | CreateService() | Switch() | Remember():
-            live = _live(action.manifest, observed)
-            return live is not None and not differences(action.manifest, live)
+            wanted = action.front.kind, action.front.name
+            return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
+        case Follow():
+            return all(_holds(each.manifest, observed) for each in action.moves)
+        case Apply() | CreateFront() | Switch() | Remember():
+            return _holds(action.manifest, observed)
 
 
-def _live(manifest: Manifest, observed: Observed) -> Manifest | None:
-    known = [each.live for each in observed.workloads] + [each.live for each in observed.configs]
-    known += [observed.service.live] if observed.service else []
+def _holds(manifest: Manifest, observed: Observed) -> bool:
+    known: tuple[Workload | Config | Front, ...] = (*observed.workloads, *observed.configs, *observed.fronts)
     wanted = manifest["kind"], manifest["metadata"]["name"]
-    return next((live for live in known if (live["kind"], live["metadata"]["name"]) == wanted), None)
+    live = next((each.live for each in known if (each.kind, each.name) == wanted), None)
+    return live is not None and not differences(manifest, live)

@@ -34,6 +34,7 @@ FIELDS: Mapping[str, str] = {
     "phase": "phase of the app now (see ARCHITECTURE.md)",
     "from_phase": "phase of the app before; null after a start",
     "object": "kind and name of the object",
+    "objects": "kinds and names of the objects",
     "differences": "list of {field, wanted, found, by}, `by` the field manager that changed it; "
     "no values of Secrets, ConfigMaps and environment variables",
     "replicas": "wanted number of pods",
@@ -146,11 +147,13 @@ EVENTS: Mapping[str, Spec] = {
     "waiting_for": Spec("A promotion is not begun: apps that it depends on have not settled.", (*_WHO, "reason")),
     "revision_applied": Spec(
         "The desired revision's objects were created. `duration`: since the source's update was noticed.",
-        (*_WHO, "replicas", "duration"),
+        (*_WHO, "object", "replicas", "duration"),
         on_service=True,
     ),
-    "revision_reused": Spec("A revision that is still there was claimed for this commit.", _WHO),
-    "revision_scaled": Spec("The number of pods wanted of a revision was changed.", (*_WHO, "replicas", "reason")),
+    "revision_reused": Spec("A revision that is still there was claimed for this commit.", (*_WHO, "object")),
+    "revision_scaled": Spec(
+        "The number of pods wanted of a revision was changed.", (*_WHO, "object", "replicas", "reason")
+    ),
     "revision_unhealthy": Spec(
         "A pod of the revision being promoted is in trouble; traffic stays where it is.",
         (*_WHO, "reason"),
@@ -161,13 +164,21 @@ EVENTS: Mapping[str, Spec] = {
         (*_WHO, "replicas", "duration"),
     ),
     "switched": Spec(
-        "The Service's selector moved. `duration`: from the claim of the revision for this commit to the patch.",
-        (*_WHO, "from_revision", "from_version", "duration", "reason"),
+        "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "
+        "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit to the "
+        "patch.",
+        (*_WHO, "from_revision", "from_version", "objects", "duration", "reason"),
         on_service=True,
     ),
     "rolled_back": Spec(
         "That switch went back to a revision that was active before. `duration` as in `switched`.",
         (*_WHO, "from_revision", "from_version", "duration", "reason"),
+        on_service=True,
+    ),
+    "switch_taken_back": Spec(
+        "One Service of several refused to be switched: those switched before it lead back where they did.",
+        (*_WHO, "objects", "reason"),
+        Level.ERROR,
         on_service=True,
     ),
     "switch_confirmed": Spec(

@@ -1,7 +1,7 @@
 """Whether a revision is ready for traffic, and if not, why not. Pure.
 
 Two witnesses, and both have to agree. The *pods* are what the kubelet says now: one that turned unready is seen at
-once. The *Deployment's status* is what Kubernetes' controllers know: the controller that fills EndpointSlices reads the
+once. The *workload's status* is what Kubernetes' controllers know: the controller that fills EndpointSlices reads the
 same cache of pods as the one that counts them there (and counts none of another Deployment's). When a control plane
 comes back from an outage that cache may be up to a minute behind ours, and a selector that moved before it had caught
 up would lead to no endpoint at all.
@@ -13,18 +13,24 @@ from collections.abc import Mapping
 from math import inf
 from typing import Any
 
-from reconciler.core.observed import Pod, Workload
+from reconciler.core.live import LiveRevision, Workload
+from reconciler.core.pods import Pod
 
 PATIENCE = 15.0
 """Seconds for which a container may run without being ready before that is told."""
 
 
-def is_ready(workload: Workload) -> bool:
-    """True when every wanted replica, at the generation that was asked for, is ready, and enough are known to be.
+def is_ready(revision: LiveRevision) -> bool:
+    """True when every wanted pod of every workload, at the generation that was asked for, is ready, and enough are
+    known to be.
 
-    Available is what has been ready for `minReadySeconds`, by the clock of Kubernetes' own controller. A revision of no
+    Available is what has been ready for `minReadySeconds`, by the clock of Kubernetes' own controller. A workload of no
     replicas is never ready.
     """
+    return all(map(_is_ready, revision.workloads))
+
+
+def _is_ready(workload: Workload) -> bool:
     if workload.deleting or workload.replicas < 1 or not _settled(workload):
         return False
     ready = sum(1 for pod in _staying(workload) if pod.ready)
@@ -41,44 +47,65 @@ def known_enough(workload: Workload) -> int:
     return workload.replicas - 1 if on_its_way else workload.replicas
 
 
-def can_serve(workload: Workload) -> bool:
-    """Whether at least one pod of a revision that was wholly available before is ready, and known to be.
+def can_serve(revision: LiveRevision) -> bool:
+    """Whether of each workload of a revision that was wholly available before at least one pod is ready, and known to
+    be.
 
     Less than `is_ready`: enough where the alternative is that nobody is served.
     """
+    return all(map(_can_serve, revision.workloads))
+
+
+def _can_serve(workload: Workload) -> bool:
     ready = any(pod.ready and not pod.terminating for pod in workload.pods)
     return not workload.deleting and workload.completed and ready and workload.available > 0
 
 
-def ready_pods(workload: Workload) -> frozenset[str]:
-    """Names of the pods that should be endpoints of a Service which selects this revision."""
-    return frozenset(pod.name for pod in workload.pods if pod.ready and not pod.terminating)
+def ready_pods(of: LiveRevision | Workload) -> frozenset[str]:
+    """Names of the pods that should be endpoints of a Service which selects them."""
+    return frozenset(pod.name for pod in of.pods if pod.ready and not pod.terminating)
 
 
-def trouble(workload: Workload, now: float) -> str:
+def is_down(revision: LiveRevision | None) -> bool:
+    """Whether of some workload nobody is served, though somebody should be: one scaled to zero by hand is meant so."""
+    return revision is None or any(each.replicas > 0 and not ready_pods(each) for each in revision.workloads)
+
+
+def trouble(revision: LiveRevision, now: float) -> str:
     """What keeps the revision from getting ready, in the words of Kubernetes; '' while nothing is wrong.
 
     `now` in epoch seconds: a container that runs and does not get ready is no trouble before `PATIENCE` is over.
     """
+    return next(filter(None, (_trouble(each, now) for each in revision.workloads)), "")
+
+
+def _trouble(workload: Workload, now: float) -> str:
     if workload.failure:
         return workload.failure
     found = (f"pod {pod.name}: {_pod_trouble(workload, pod, now)}" for pod in _staying(workload))
     return next((each for each in found if not each.endswith(": ")), "")
 
 
-def trouble_from(workload: Workload, now: float) -> float | None:
+def trouble_from(revision: LiveRevision, now: float) -> float | None:
     """When (epoch seconds) a container that is not ready yet becomes a trouble, if that is ahead."""
-    due = (pod.waiting_since + PATIENCE for pod in _staying(workload) if pod.waiting)
+    due = (pod.waiting_since + PATIENCE for each in revision.workloads for pod in _staying(each) if pod.waiting)
     return min((each for each in due if each > now), default=None)
 
 
-def explain(workload: Workload) -> str:
+def explain(revision: LiveRevision) -> str:
     """How far the revision is, in one line, with the first trouble, or why it is not ready."""
+    staying = [pod for each in revision.workloads for pod in _staying(each)]
+    ready = sum(1 for pod in staying if pod.ready)
+    progress = f"{ready} of {revision.replicas} pods ready"
+    unready = (f"pod {pod.name}: {pod.unready}" for pod in staying if not pod.ready and pod.unready)
+    why = trouble(revision, inf) or next(unready, "")
+    return "; ".join(part for part in (progress, *map(_lag, revision.workloads), why) if part)
+
+
+def _lag(workload: Workload) -> str:
+    """Pods that are ready, and not yet available to the controllers."""
     ready = sum(1 for pod in _staying(workload) if pod.ready)
-    progress = f"{ready} of {workload.replicas} pods ready"
-    known = f"{workload.available} available by the Deployment's status" if workload.available < ready else ""
-    unready = (f"pod {pod.name}: {pod.unready}" for pod in _staying(workload) if not pod.ready and pod.unready)
-    return "; ".join(part for part in (progress, known, trouble(workload, inf) or next(unready, "")) if part)
+    return f"{workload.available} available by the {workload.kind}'s status" if workload.available < ready else ""
 
 
 def _pod_trouble(workload: Workload, pod: Pod, now: float) -> str:

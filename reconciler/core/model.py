@@ -20,6 +20,12 @@ PREFIX = "bluegreen.reconciler/"
 LABEL_APP = PREFIX + "app"
 LABEL_REVISION = PREFIX + "revision"
 LABEL_COLOUR = PREFIX + "colour"
+ANNOTATION_VERSION = PREFIX + "version"
+ANNOTATION_COMMIT = PREFIX + "commit"
+ANNOTATION_COMPONENT = PREFIX + "component"
+"""Which object of another revision this one corresponds to: its name, with what depends on the revision left out."""
+SOLE = "*"
+"""The component of an object that is called `{{ name }}`; not written down."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGED_BY = "reconciler"
 ADOPTED = "adopted-"
@@ -27,6 +33,8 @@ ADOPTED = "adopted-"
 ANNOTATION_RENDERING = PREFIX + "rendering"
 """`NAME@HASH` of an object as it was last rendered and applied. By the hash, a change that Git asks for is told from a
 drift; by the name, an object of ours from a copy that somebody made of it."""
+WORKLOADS = ("Deployment", "StatefulSet")
+"""The kinds whose pods are released."""
 
 
 class Colour(StrEnum):
@@ -45,14 +53,21 @@ class Colour(StrEnum):
 class Strategy:
     """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields.
 
-    `preview_replica_count`: with how many pods a new revision starts, before it gets its full size; None: with all.
+    `active_service` is what is switched, or with `active_ingress` that Ingress. `preview_replica_count`: with how many
+    pods each workload of a new revision starts, before it gets its full size; None: with all.
     """
 
     active_service: str
+    active_ingress: str = ""
     scale_down_delay: float = 600.0
     abort_scale_down_delay: float = 30.0
     progress_deadline: float = 600.0
     preview_replica_count: int | None = None
+
+    @property
+    def front(self) -> tuple[str, str]:
+        """Kind and name of what is switched, and holds the memory."""
+        return ("Ingress", self.active_ingress) if self.active_ingress else ("Service", self.active_service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +148,25 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """One workload of a revision as the templates want it: a Deployment or StatefulSet, without `spec.replicas`.
+
+    `name` tells which workload of another revision it corresponds to; `replicas` is the count that the template asks
+    for.
+    """
+
+    name: str
+    replicas: int
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """One revision of an app, rendered: what the branch's tip asks for.
 
-    `workload` is a Deployment, `service` the active Service with its selector pointing to this
-    revision, `configs` the ConfigMaps and Secrets that belong to the colour. All carry this daemon's
-    labels and are named and namespaced. `replicas` is the count that the template asks for.
+    `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
+    that move with it. `configs` are what else belongs to the colour. All carry this daemon's labels and are named and
+    namespaced.
     """
 
     app: App
@@ -146,18 +174,17 @@ class Desired:
     version: str
     revision: str
     slot: Slot
-    replicas: int
-    workload: Manifest
-    service: Manifest
+    components: tuple[Component, ...]
+    front: Manifest
+    services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
 
     @property
-    def selector(self) -> Mapping[str, str]:
-        """The Service selector that makes this revision the active one."""
-        selector: Mapping[str, str] = self.service["spec"]["selector"]
-        return selector
+    def fronts(self) -> tuple[Manifest, ...]:
+        """All that is switched; the one with the memory last, since its switch is what counts."""
+        return (*self.services, self.front)
 
     @property
     def objects(self) -> tuple[Manifest, ...]:
         """The colour's own objects, in the order in which they must be applied."""
-        return (*self.configs, self.workload)
+        return (*self.configs, *(each.manifest for each in self.components))

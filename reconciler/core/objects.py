@@ -14,13 +14,17 @@ from typing import Any
 
 from reconciler.core import naming
 from reconciler.core.field import Field
-from reconciler.core.model import App
+from reconciler.core.model import WORKLOADS, App
 from reconciler.core.strictyaml import Document
 from reconciler.core.text import did_you_mean
 from reconciler.errors import Invalid
 
-API_VERSIONS = {"Deployment": "apps/v1", "Service": "v1", "ConfigMap": "v1", "Secret": "v1"}
-_LATER_KINDS = {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob"}
+API_VERSIONS = {
+    **dict.fromkeys(WORKLOADS, "apps/v1"),
+    **dict.fromkeys(("Service", "ConfigMap", "Secret"), "v1"),
+    "Ingress": "networking.k8s.io/v1",
+}
+_NO_WORKLOADS = {"DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob"}
 _SLIP = 2
 """Letters too many or too few in a kind that was meant to be another."""
 _SERVER_FIELDS = (
@@ -46,32 +50,46 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """All objects of one revision."""
+    """All objects of one revision: its workloads, what is switched (`front` and the `services` that move with it), and
+    what else belongs to the revision, Services of its own among it."""
 
-    deployment: Object
-    service: Object
+    workloads: tuple[Object, ...]
+    front: Object
+    services: tuple[Object, ...]
     configs: tuple[Object, ...]
 
     @property
     def coloured(self) -> tuple[Object, ...]:
         """Those which belong to one revision only."""
-        return (*self.configs, self.deployment)
+        return (*self.configs, *self.workloads)
+
+    @property
+    def selecting(self) -> tuple[Object, ...]:
+        """All Services, whose selectors must find the pods of this revision and of no other."""
+        front = (self.front,) if self.front.kind == "Service" else ()
+        return (*front, *self.services, *(each for each in self.configs if each.kind == "Service"))
 
 
-def sort_out(documents: Iterable[Document], app: App) -> Objects:
-    """The objects in `documents`: one Deployment, the active Service, any number of ConfigMaps and Secrets.
+def sort_out(documents: Iterable[Document], app: App, revision: str) -> Objects:
+    """The objects in `documents`: Deployments and StatefulSets, the active Service or Ingress, further Services, any
+    number of ConfigMaps and Secrets. A Service with `revision` in its name is the colour's own.
 
     Raises:
         Invalid: anything else, or an object whose name, namespace, labels or data Kubernetes would refuse.
     """
     objects = [_object(document, app) for document in documents]
     _refuse_duplicates(objects)
-    deployments = [each for each in objects if each.kind == "Deployment"]
+    workloads = tuple(each for each in objects if each.kind in WORKLOADS)
+    if not workloads:
+        raise Invalid("no template renders a Deployment or StatefulSet", where=f"app {app.name}", todo="Add one")
     services = [each for each in objects if each.kind == "Service"]
-    configs = tuple(each for each in objects if each.kind in ("ConfigMap", "Secret"))
+    own = [each for each in services if revision in each.name]
+    configs = [each for each in objects if each.kind in ("ConfigMap", "Secret")]
     for config in configs:
         _check_data(config)
-    return Objects(_only_deployment(deployments, app), _only_service(services, app), configs)
+    fixed = [each for each in services if each not in own]
+    front = _front([*fixed, *(each for each in objects if each.kind == "Ingress")], app)
+    return Objects(workloads, front, tuple(each for each in fixed if each is not front), (*configs, *own))
 
 
 def _object(document: Document, app: App) -> Object:
@@ -91,8 +109,8 @@ def _object(document: Document, app: App) -> Object:
 
 
 def _unknown_kind(kind: str) -> tuple[str, str]:
-    if kind in _LATER_KINDS:
-        return f"is {kind}: the only workload of this version is one Deployment per app", "Use a Deployment"
+    if kind in _NO_WORKLOADS:
+        return f"is {kind}, which cannot be released blue/green", f"Use a {' or '.join(WORKLOADS)}"
     # A kind of Kubernetes' own that begins like one of ours (ServiceAccount) is no slip of the pen.
     suggestion = did_you_mean(kind, [each for each in API_VERSIONS if abs(len(each) - len(kind)) <= _SLIP])
     return (
@@ -137,36 +155,31 @@ def _refuse_duplicates(objects: Sequence[Object]) -> None:
             )
 
 
-def _only_deployment(found: Sequence[Object], app: App) -> Object:
-    if not found:
-        raise Invalid("no template renders a Deployment", where=f"app {app.name}", todo="Add one")
-    if len(found) > 1:
-        raise found[1].root.fault(
-            f"is a second Deployment beside {found[0].name}, and this version releases one per app",
-            "Make another app of it",
-        )
-    return found[0]
-
-
-def _only_service(found: Sequence[Object], app: App) -> Object:
-    wanted = app.strategy.active_service
-    if not found:
-        raise Invalid("no template renders a Service", where=f"app {app.name}", todo=f"Add one with the name {wanted}")
-    if len(found) > 1:
-        raise found[1].root.fault(
-            f"is a second Service beside {found[0].name}, and this version switches one per app",
-            f"Keep {wanted}, and apply others outside of the app's templates",
-        )
-    if found[0].name != wanted:
+def _front(found: Sequence[Object], app: App) -> Object:
+    """What is switched, as the strategy names it."""
+    kind, wanted = app.strategy.front
+    named = [each for each in found if each.kind == kind]
+    for each in found:
+        if each.kind == "Ingress" and (each.kind, each.name) != (kind, wanted):
+            raise each.root.fault(
+                "is no active Ingress of the app",
+                f"Set strategy.activeIngress to {each.name}, and name its Services with {{{{ name }}}}",
+            )
+    if not named:
+        todo = f"Add one with the name {wanted}"
+        article = "an" if kind == "Ingress" else "a"
+        raise Invalid(f"no template renders {article} {kind}", where=f"app {app.name}", todo=todo)
+    chosen = next((each for each in named if each.name == wanted), None)
+    if chosen is None:
         raise (
-            found[0]
+            named[0]
             .root["metadata"]["name"]
             .fault(
                 f"differs from the app's strategy.activeService, {wanted}",
                 "Write {{ active_service }}, or change strategy.activeService",
             )
         )
-    return found[0]
+    return chosen
 
 
 def _check_data(config: Object) -> None:

@@ -24,10 +24,13 @@ _NAMES = {
 """What a pod needs → how a quota may call it."""
 
 
-def shortages(workload: Manifest, quotas: Iterable[Manifest]) -> list[str]:
-    """What `workload` (with its `spec.replicas`) needs more than the quotas have left, each with the figures."""
-    replicas = int(workload["spec"].get("replicas", 1))
-    need = {name: amount * replicas for name, amount in _of_pod(workload["spec"]["template"]["spec"]).items()}
+def shortages(workloads: Iterable[Manifest], quotas: Iterable[Manifest]) -> list[str]:
+    """What `workloads` (with their `spec.replicas`) need more than the quotas have left, each with the figures."""
+    need: dict[str, Decimal] = {}
+    for workload in workloads:
+        replicas = int(workload["spec"].get("replicas", 1))
+        for name, amount in _of_pod(workload["spec"]["template"]["spec"]).items():
+            need[name] = need.get(name, Decimal(0)) + amount * replicas
     return [told for quota in quotas for told in _short(need, quota)]
 
 

@@ -16,35 +16,38 @@ from typing import Any
 
 from reconciler.core import builtin_values, strictyaml
 from reconciler.core.field import Field
+from reconciler.core.front import ROUTE_FIELDS
 from reconciler.core.model import (
+    ANNOTATION_COMMIT,
+    ANNOTATION_COMPONENT,
     ANNOTATION_RENDERING,
+    ANNOTATION_VERSION,
     LABEL_APP,
     LABEL_COLOUR,
     LABEL_MANAGED_BY,
     LABEL_REVISION,
     MANAGED_BY,
-    PREFIX,
+    SOLE,
     App,
     Colour,
+    Component,
     Desired,
     Release,
     Slot,
 )
 from reconciler.core.objects import Object, Objects, sort_out
-from reconciler.core.revision import HASH_LENGTH, object_name, short_hash
+from reconciler.core.revision import HASH_LENGTH, component_name, object_name, short_hash
 from reconciler.core.template import Rendered, draw
 from reconciler.core.workload import (
-    check_deployment,
+    backends,
     check_service,
+    check_workload,
     match_labels,
     pod_labels,
     references,
     replicas_of,
 )
 from reconciler.errors import Invalid
-
-ANNOTATION_VERSION = PREFIX + "version"
-ANNOTATION_COMMIT = PREFIX + "commit"
 
 _ONE, _OTHER = "b" * HASH_LENGTH, "c" * HASH_LENGTH
 """Placeholder revisions. Of one colour: a third revision can always meet an old one of its own colour."""
@@ -69,8 +72,8 @@ def identify(app: App, release: Release) -> str:
 def render(app: App, release: Release, slot: Slot) -> Desired:
     """The objects of this release in `slot`: named, namespaced, labelled and checked, ready to be applied.
 
-    `Desired.workload` has no `spec.replicas`: how many is for the planner to say, starting from
-    `Desired.replicas`. The result shares nothing with any cache.
+    A component's manifest has no `spec.replicas`: how many is for the planner to say, starting from
+    `Component.replicas`. The result shares nothing with any cache.
 
     Raises:
         Invalid: as `identify`.
@@ -79,23 +82,33 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
     objects = _objects(app, release, revision, slot)
     shared = {LABEL_APP: app.name, LABEL_MANAGED_BY: MANAGED_BY}
     coloured = _colour_labels(app, revision, slot)
+
+    def component(each: Object) -> str:
+        return component_name(each.name, object_name(app.name, release.version, revision), release.version, revision)
+
+    def own(each: Object) -> dict[str, Any]:
+        return _corresponding(_labelled(each, app, {**shared, **coloured}), component(each))
+
     return Desired(
         app=app,
         commit=release.commit,
         version=release.version,
         revision=revision,
         slot=slot,
-        replicas=replicas_of(objects.deployment),
-        workload=_stamped(_workload(objects.deployment, app, {**shared, **coloured}, coloured, release, slot)),
-        service=_stamped(_labelled(objects.service, app, shared)),
-        configs=tuple(_stamped(_labelled(each, app, {**shared, **coloured})) for each in objects.configs),
+        components=tuple(
+            Component(component(each), replicas_of(each), _stamped(_workload(own(each), coloured, release, slot)))
+            for each in objects.workloads
+        ),
+        front=_stamped(_labelled(objects.front, app, shared)),
+        services=tuple(_stamped(_labelled(each, app, shared)) for each in objects.services),
+        configs=tuple(_stamped(own(each)) for each in objects.configs),
     )
 
 
 def written(app: App, release: Release, slot: Slot) -> tuple[Field, ...]:
     """The objects as the templates wrote them, each with where every field stands; raises what `identify` does."""
     objects = _objects(app, release, identify(app, release), slot)
-    return tuple(each.root for each in (*objects.configs, objects.deployment, objects.service))
+    return tuple(each.root for each in (*objects.coloured, *objects.services, objects.front))
 
 
 def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str, Any]:
@@ -110,6 +123,7 @@ def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str
         "values": release.values,
         "commit": slot.commit,
         "active_service": app.strategy.active_service,
+        "active_ingress": app.strategy.active_ingress,
     }
 
 
@@ -124,7 +138,7 @@ class _Question:
 
 def _key(app: App, release: Release) -> tuple[Any, ...]:
     values = json.dumps(release.values, sort_keys=True)
-    about_app = (app.name, app.namespace, app.strategy.active_service, app.templates is None)
+    about_app = (app.name, app.namespace, app.strategy.active_service, *app.strategy.front, app.templates is None)
     return (*about_app, release.version, values, release.templates)
 
 
@@ -152,22 +166,27 @@ def _revision_of(app: App, release: Release) -> str:
         builtin_values.check(release.values, lambda *keys: release.place_of(*keys) or f"app {app.name}")
     one = _objects(app, release, _ONE, _PLACE)
     _check_apart(one, _objects(app, release, _OTHER, _PLACE), app)
-    return short_hash(
-        {
-            "app": app.name,
-            "version": release.version,
-            "template": one.deployment.data["spec"]["template"],
-            "configs": [_content(config) for config in one.configs],
-        }
-    )
+    first, *others = one.workloads
+    content = {
+        "app": app.name,
+        "version": release.version,
+        "template": first.data["spec"]["template"],
+        "configs": [_content(each) for each in one.configs if each.kind != "Service"],
+    }
+    # What an app of one Deployment lacks adds nothing, so that its revisions are called as they always were.
+    further = [_content(each) for each in one.coloured if each.kind == "Service" or each in others]
+    further += [_content(first)] if first.kind != "Deployment" else []
+    return short_hash({**content, "further": further} if further else content)
 
 
 def _objects(app: App, release: Release, revision: str, slot: Slot) -> Objects:
     context = variables(app, release, revision, slot)
     documents = [each for template in release.templates for each in _parsed(draw(template, context))]
-    objects = sort_out(documents, app)
-    check_deployment(objects.deployment)
-    check_service(objects.service, objects.deployment)
+    objects = sort_out(documents, app, revision)
+    for workload in objects.workloads:
+        check_workload(workload)
+    for service in objects.selecting:
+        check_service(service, objects.workloads)
     _check_selectors(objects, _colour_labels(app, revision, slot))
     return objects
 
@@ -176,23 +195,46 @@ def _parsed(rendered: Rendered) -> tuple[strictyaml.Document, ...]:
     return strictyaml.load(rendered.text, rendered.template, lines=rendered.lines)
 
 
-def _content(config: Object) -> Mapping[str, Any]:
+def _content(each: Object) -> Mapping[str, Any]:
+    """What of an object makes a revision another one; how many pods a workload has does not."""
     keys = ("kind", "metadata", "type", "immutable", "data", "stringData", "binaryData")
-    content = {key: config.data.get(key) for key in keys}
-    return {**content, "metadata": config.name}
+    content = {key: each.data.get(key) for key in keys}
+    spec = {key: value for key, value in each.data.get("spec", {}).items() if key != "replicas"}
+    return {**content, "metadata": each.name, **({"spec": spec} if spec else {})}
 
 
 def _check_selectors(objects: Objects, injected: Mapping[str, str]) -> None:
-    """Both selectors must find the pods of their own revision."""
-    labels = {**pod_labels(objects.deployment), **injected}
-    for selector in _selectors(objects):
-        for key, entry in selector.entries():
-            if labels.get(key) != (entry.value or ""):
-                raise entry.fault(
-                    "does not match the labels of the pods in this Deployment's template",
-                    f"Give `spec.template.metadata.labels` of Deployment {objects.deployment.name} the same",
+    """Every selector must find pods of its own revision, and a workload's no other workload's."""
+    labels = {each.name: {**pod_labels(each), **injected} for each in objects.workloads}
+    for workload in objects.workloads:
+        own = workload.root["spec"]["selector"]["matchLabels"]
+        _check_match(own, labels[workload.name], workload)
+        match_labels(workload)
+        for other in objects.workloads:
+            if other is not workload and _finds(own, labels[other.name]):
+                raise own.fault(
+                    f"would also select the pods of {other.kind} {other.name}",
+                    "Give each workload's pods a label of their own, and select by it",
                 )
-    match_labels(objects.deployment)
+    for service in objects.selecting:
+        selector = service.root["spec"]["selector"]
+        if len(objects.workloads) == 1:
+            _check_match(selector, labels[workload.name], workload)
+        elif not any(_finds(selector, each) for each in labels.values()):
+            raise selector.fault("finds the pods of no workload", "Use the labels of one of the pod templates")
+
+
+def _check_match(selector: Field, labels: Mapping[str, str], workload: Object) -> None:
+    for key, entry in selector.entries():
+        if labels.get(key) != (entry.value or ""):
+            raise entry.fault(
+                f"does not match the labels of the pods in this {workload.kind}'s template",
+                f"Give `spec.template.metadata.labels` of {workload.kind} {workload.name} the same",
+            )
+
+
+def _finds(selector: Field, labels: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == (entry.value or "") for key, entry in selector.entries())
 
 
 def _check_apart(one: Objects, other: Objects, app: App) -> None:
@@ -204,32 +246,50 @@ def _check_apart(one: Objects, other: Objects, app: App) -> None:
                 "is the same for every revision, so that two could not run side by side",
                 "Write `name: {{ name }}`",
             )
-    strangers = {**pod_labels(other.deployment), **_colour_labels(app, _OTHER, _PLACE)}
-    for selector in _selectors(one):
-        if all(strangers.get(key) == (entry.value or "") for key, entry in selector.entries()):
-            raise selector.fault(
-                "would also select the pods of the other colour",
-                f"Add `{LABEL_REVISION}: {{{{ revision }}}}` there",
-            )
+    for workload in other.workloads:
+        strangers = {**pod_labels(workload), **_colour_labels(app, _OTHER, _PLACE)}
+        for selector in _selectors(one):
+            if _finds(selector, strangers):
+                raise selector.fault(
+                    "would also select the pods of the other colour",
+                    f"Add `{LABEL_REVISION}: {{{{ revision }}}}` there",
+                )
     _check_references(one, other)
+    if one.front.kind == "Ingress":
+        _check_backends(one, other)
 
 
 def _check_references(one: Objects, other: Objects) -> None:
     """A name that changes with the revision can only be that of an object rendered here."""
     rendered = {config.name for config in one.configs}
-    fixed = {name.value for name in references(other.deployment)}
-    for name in references(one.deployment):
+    fixed = {name.value for workload in other.workloads for name in references(workload)}
+    for name in (each for workload in one.workloads for each in references(workload)):
         if name.value is not None and name.value not in fixed | rendered:
             raise name.fault(
-                "changes with the revision, but no template renders a ConfigMap or Secret of that name",
-                "Use the name that the template of the ConfigMap or Secret has",
+                "changes with the revision, but no template renders a ConfigMap, Secret or Service of that name",
+                "Use the name that the template of that object has",
             )
 
 
-def _selectors(objects: Objects) -> tuple[Field, Field]:
+def _check_backends(one: Objects, other: Objects) -> None:
+    """An Ingress is switched by the names of its Services: some must be a revision's own, and those be rendered."""
+    own = {each.name for each in one.configs if each.kind == "Service"}
+    fixed = {each["name"].value for each in backends(other.front)}
+    found = [each["name"] for each in backends(one.front)]
+    for name in found:
+        if name.value not in fixed | own:
+            raise name.fault("changes with the revision, but no template renders a Service of that name")
+    if not any(name.value in own for name in found):
+        raise found[0].fault(
+            "leads to the same Service for every revision, so that nothing could be switched",
+            "Give the Service and this backend a name with {{ name }} in it, as `{{ name }}-a`",
+        )
+
+
+def _selectors(objects: Objects) -> tuple[Field, ...]:
     return (
-        objects.deployment.root["spec"]["selector"]["matchLabels"],
-        objects.service.root["spec"]["selector"],
+        *(each.root["spec"]["selector"]["matchLabels"] for each in objects.workloads),
+        *(each.root["spec"]["selector"] for each in objects.selecting),
     )
 
 
@@ -247,9 +307,10 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
 
 
 def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
-    """With its name and the hash of itself: without the selector, which is the switch's, and without data, which may be
+    """With its name and the hash of itself: without the route, which is the switch's, and without data, which may be
     secret (and changes the object's name anyway)."""
-    spec = {key: value for key, value in manifest.get("spec", {}).items() if key != "selector"}
+    left_out = {"selector", *ROUTE_FIELDS.get(manifest["kind"], ())}
+    spec = {key: value for key, value in manifest.get("spec", {}).items() if key not in left_out}
     metadata = manifest["metadata"]
     stamp = {ANNOTATION_RENDERING: f"{metadata['name']}@{short_hash({'metadata': metadata, 'spec': spec})}"}
     return {**manifest, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **stamp}}}
@@ -262,15 +323,14 @@ def _copied(value: Any) -> Any:
     return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
-def _workload(
-    deployment: Object,
-    app: App,
-    labels: Mapping[str, str],
-    on_pods: Mapping[str, str],
-    release: Release,
-    slot: Slot,
-) -> dict[str, Any]:
-    manifest = _labelled(deployment, app, labels)
+def _corresponding(manifest: dict[str, Any], component: str) -> dict[str, Any]:
+    if component != SOLE:
+        metadata = manifest["metadata"]
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), ANNOTATION_COMPONENT: component}
+    return manifest
+
+
+def _workload(manifest: dict[str, Any], on_pods: Mapping[str, str], release: Release, slot: Slot) -> dict[str, Any]:
     noted = {ANNOTATION_VERSION: release.version, ANNOTATION_COMMIT: slot.commit}
     manifest["metadata"]["annotations"] = {**(manifest["metadata"].get("annotations") or {}), **noted}
     manifest["spec"].pop("replicas", None)

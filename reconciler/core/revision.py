@@ -52,3 +52,12 @@ def object_name(app: str, version: str, revision: str) -> str:
     tail = tail[: max(room - len(head), room // 2)].rstrip("-")
     head = head[: room - len(tail)].rstrip("-")
     return "-".join(part for part in (head, tail, revision) if part)
+
+
+def component_name(name: str, of_revision: str, version: str, revision: str) -> str:
+    """An object's `name` with what depends on the revision left out: `my-app-v1-0-0-bcd…-db` → `*-db`.
+
+    `of_revision` is the template variable `name`. So what corresponds to each other in two revisions has one name.
+    """
+    name = name.replace(of_revision, "*").replace(revision, "*")
+    return re.sub(rf"(?<![a-z0-9]){re.escape(slug(version))}(?![a-z0-9])", "*", name) if slug(version) else name

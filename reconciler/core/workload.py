@@ -1,11 +1,11 @@
-"""Checks of the Deployment and of how the Service fits it.
+"""Checks of Deployments and StatefulSets, and of how Services and an Ingress fit them.
 
-Sources of the rules: the Kubernetes API reference for Deployment, PodSpec and ServiceSpec.
+Sources of the rules: the Kubernetes API reference for Deployment, StatefulSet, PodSpec, ServiceSpec and IngressSpec.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from reconciler.core import naming
 from reconciler.core.field import Field
@@ -19,28 +19,28 @@ _REFERENCE_LISTS = ("configMapRef", "secretRef")
 _REFERENCE_KEYS = ("configMapKeyRef", "secretKeyRef")
 
 
-def replicas_of(deployment: Object) -> int:
-    """The Deployment's `spec.replicas`, 1 if it has none (the API's default).
+def replicas_of(workload: Object) -> int:
+    """The workload's `spec.replicas`, 1 if it has none (the API's default).
 
     Raises:
         Invalid: less than one, which could never become ready and be switched to.
     """
-    replicas = deployment.root["spec"]["replicas"]
+    replicas = workload.root["spec"]["replicas"]
     return _DEFAULT_REPLICAS if replicas.value is None else replicas.integer(1, MAX_REPLICAS)
 
 
-def pod_labels(deployment: Object) -> Mapping[str, str]:
+def pod_labels(workload: Object) -> Mapping[str, str]:
     """The labels that the template itself gives its pods."""
-    return deployment.root["spec"]["template"]["metadata"]["labels"].labels()
+    return workload.root["spec"]["template"]["metadata"]["labels"].labels()
 
 
-def match_labels(deployment: Object) -> Mapping[str, str]:
-    """The Deployment's selector.
+def match_labels(workload: Object) -> Mapping[str, str]:
+    """The workload's selector.
 
     Raises:
         Invalid: it is empty, or more than `matchLabels`.
     """
-    selector = deployment.root["spec"].mapping()["selector"].mapping()
+    selector = workload.root["spec"].mapping()["selector"].mapping()
     if selector["matchExpressions"].value is not None:
         raise selector["matchExpressions"].fault("is not supported", "Use matchLabels")
     labels = selector["matchLabels"].mapping().labels()
@@ -49,17 +49,17 @@ def match_labels(deployment: Object) -> Mapping[str, str]:
     return labels
 
 
-def check_deployment(deployment: Object) -> None:
+def check_workload(workload: Object) -> None:
     """Raises `Invalid` for a pod template that the API server would refuse, or that could never run."""
-    replicas_of(deployment)
-    match_labels(deployment)
-    template = deployment.root["spec"]["template"].mapping()
-    pod_labels(deployment)
+    replicas_of(workload)
+    match_labels(workload)
+    template = workload.root["spec"]["template"].mapping()
+    pod_labels(workload)
     check_annotations(template["metadata"]["annotations"])
     spec = template["spec"].mapping()
     restart = spec["restartPolicy"]
     if restart.value not in (None, "Always"):
-        raise restart.fault("must be Always in a Deployment", "Remove it")
+        raise restart.fault(f"must be Always in a {workload.kind}", "Remove it")
     containers = spec["containers"].elements()
     if not containers:
         raise spec["containers"].fault("is missing or empty", "Name at least one container with its image")
@@ -67,10 +67,10 @@ def check_deployment(deployment: Object) -> None:
     for container in everything:
         _check_container(container)
     _refuse_twice([container["name"] for container in everything])
-    _check_volumes(spec, everything)
+    _check_volumes(spec, everything, _claimed(workload))
 
 
-def check_service(service: Object, deployment: Object) -> None:
+def check_service(service: Object, workloads: Iterable[Object]) -> None:
     """Raises `Invalid` for a Service that the API server would refuse, or that leads to no port of the pods."""
     spec = service.root["spec"].mapping()
     if spec["type"].value not in (None, "ClusterIP", "NodePort", "LoadBalancer"):
@@ -80,16 +80,38 @@ def check_service(service: Object, deployment: Object) -> None:
             "is missing or empty", "Add the labels of the pods, among them bluegreen.reconciler/revision"
         )
     ports = spec["ports"].elements()
-    if not ports:
+    if not ports and spec["clusterIP"].value != "None":
         raise spec["ports"].fault("is missing or empty", "Name at least one port")
+    known = {name for each in workloads for name in _container_ports(each)}
     for port in ports:
-        _check_service_port(port, _container_ports(deployment), len(ports) > 1)
+        _check_service_port(port, known, len(ports) > 1)
     _refuse_twice([port["name"] for port in ports if port["name"].value])
 
 
-def references(deployment: Object) -> Iterator[Field]:
-    """The names of the ConfigMaps and Secrets that the pods use."""
-    spec = deployment.root["spec"]["template"]["spec"]
+def backends(ingress: Object) -> Iterator[Field]:
+    """The `service` of each backend of an Ingress.
+
+    Raises:
+        Invalid: it has no backend, or one without a Service's name and port.
+    """
+    spec = ingress.root["spec"].mapping()
+    paths = [path for rule in spec["rules"].elements() for path in rule["http"]["paths"].elements()]
+    for path in paths:
+        path["pathType"].text()
+    default = [spec["defaultBackend"]] if spec["defaultBackend"].value is not None else []
+    found = [*default, *(path["backend"] for path in paths)]
+    if not found:
+        raise spec["rules"].fault("leads nowhere", "Add a rule with a path and its backend")
+    for backend in found:
+        service = backend.mapping()["service"].mapping()
+        service["name"].text(naming.wrong_service_name)
+        yield service
+
+
+def references(workload: Object) -> Iterator[Field]:
+    """The names of the ConfigMaps, Secrets and Services that the pods use."""
+    yield workload.root["spec"]["serviceName"]
+    spec = workload.root["spec"]["template"]["spec"]
     for container in [*spec["containers"].elements(), *spec["initContainers"].elements()]:
         for source in container["envFrom"].elements():
             yield from (source[key]["name"] for key in _REFERENCE_LISTS)
@@ -162,15 +184,21 @@ def _check_service_port(port: Field, names: set[str], several: bool) -> None:
         _check_port_reference(port["targetPort"], names)
 
 
-def _container_ports(deployment: Object) -> set[str]:
-    spec = deployment.root["spec"]["template"]["spec"]
+def _container_ports(workload: Object) -> set[str]:
+    spec = workload.root["spec"]["template"]["spec"]
     everything = [*spec["containers"].elements(), *spec["initContainers"].elements()]
     return {port["name"].value for each in everything for port in each["ports"].elements()}
 
 
-def _check_volumes(spec: Field, containers: list[Field]) -> None:
+def _claimed(workload: Object) -> set[str]:
+    """The volumes that a StatefulSet makes for each of its pods."""
+    templates = workload.root["spec"]["volumeClaimTemplates"].elements()
+    return {each["metadata"].mapping()["name"].text(naming.wrong_dns_label) for each in templates}
+
+
+def _check_volumes(spec: Field, containers: list[Field], claimed: set[str]) -> None:
     volumes = spec["volumes"].elements()
-    names = {volume.mapping()["name"].text(naming.wrong_dns_label) for volume in volumes}
+    names = claimed | {volume.mapping()["name"].text(naming.wrong_dns_label) for volume in volumes}
     _refuse_twice([volume["name"] for volume in volumes])
     for container in containers:
         for mount in container["volumeMounts"].elements():

@@ -22,7 +22,7 @@ from reconciler.adapters.cluster.requests import send
 from reconciler.app.loop import keep_going
 from reconciler.core.action import Ref
 from reconciler.core.event import event
-from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
+from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, observe
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from reconciler.ports import Cluster
@@ -249,7 +249,7 @@ async def test_after_the_handover_an_apply_leaves_the_selector_alone_and_can_rem
 
 
 def _needs_handover(subject: Subject) -> bool:
-    found = observe(subject.cluster.view(subject.namespace, "my-app"), "my-app").service
+    found = observe(subject.cluster.view(subject.namespace, "my-app"), Strategy("my-app")).front
     assert found is not None
     return found.needs_handover
 

@@ -1,18 +1,18 @@
 """What Kubernetes' own controllers would do to the objects of a `FakeCluster`, one call at a time.
 
-Deployment controller, kubelet, and endpoint-slice controller, each as one step that a test takes when it likes: so a
+Workload controllers, kubelet, and endpoint-slice controller, each as one step that a test takes when it likes: so a
 test, or Hypothesis, can put any order and any delay between them.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.core.memory import format_time
-from reconciler.core.model import LABEL_APP, LABEL_REVISION
+from reconciler.core.model import LABEL_APP, LABEL_REVISION, WORKLOADS
 from tests.fakes.cluster import FakeCluster
 
 
@@ -41,20 +41,17 @@ class Controllers:
             self.endpoints()
 
     def deployments(self) -> None:
-        """Makes and removes pods until every Deployment has as many as it wants, and writes its status."""
-        wanted = {}
-        for deployment in self.cluster.all("Deployment"):
-            labels = deployment["spec"]["template"]["metadata"]["labels"]
-            if LABEL_REVISION in labels:  # others' pods carry no label of ours, so nobody here sees them
-                wanted[labels[LABEL_REVISION]] = deployment
+        """Makes and removes pods until every workload has as many as it wants, and writes its status."""
+        # Others' pods carry no label of ours, so nobody here sees them.
+        wanted = [each for kind in WORKLOADS for each in self.cluster.all(kind) if LABEL_REVISION in _pod_labels(each)]
         for pod in self.cluster.all("Pod"):
-            if pod["metadata"]["labels"][LABEL_REVISION] not in wanted:
+            if not any(_owns(each, pod) for each in wanted):
                 self.cluster.remove("Pod", self.namespace, pod["metadata"]["name"])
-        for revision, deployment in wanted.items():
-            self._scale(revision, deployment)
+        for each in wanted:
+            self._scale(each)
         self._look()
-        for revision, deployment in wanted.items():
-            self._count(revision, deployment)
+        for each in wanted:
+            self._count(each)
 
     def kubelet(self, revision: str | None = None, count: int | None = None) -> None:
         """Makes pods ready: all, or `count` of one revision."""
@@ -70,8 +67,15 @@ class Controllers:
 
     def unready(self, revision: str, count: int) -> None:
         """Makes `count` ready pods of a revision unready."""
-        for pod in [p for p in self._pods(revision) if _ready(p)][:count]:
+        pods = (pod for pod in self.cluster.all("Pod") if pod["metadata"]["labels"][LABEL_REVISION] == revision)
+        for pod in [each for each in pods if _ready(each)][:count]:
             self._set_ready(pod, False)
+
+    def make_unready(self, name: str) -> None:
+        """Makes one pod unready."""
+        pod = self.cluster.get("Pod", self.namespace, name)
+        assert pod
+        self._set_ready(pod, False)
 
     def endpoints(self) -> None:
         """Writes, for every Service, the slice of the ready pods that its selector matches."""
@@ -83,14 +87,17 @@ class Controllers:
                 for pod in self._known.values()
                 if selector and selector.items() <= pod["metadata"]["labels"].items() and _ready(pod)
             ]
-            app = (service["metadata"].get("labels") or {}).get(LABEL_APP, "")
             self._put_if_new(
                 {
                     "kind": "EndpointSlice",
                     "metadata": {
                         "name": f"{name}-x",
                         "namespace": self.namespace,
-                        "labels": {LABEL_APP: app, "kubernetes.io/service-name": name},
+                        "labels": {
+                            LABEL_APP: "",
+                            **(service["metadata"].get("labels") or {}),
+                            "kubernetes.io/service-name": name,
+                        },
                     },
                     "endpoints": [
                         {"conditions": {"ready": True}, "targetRef": {"name": pod["metadata"]["name"]}} for pod in pods
@@ -102,44 +109,43 @@ class Controllers:
             if each["metadata"]["labels"]["kubernetes.io/service-name"] not in services:
                 self.cluster.remove("EndpointSlice", self.namespace, each["metadata"]["name"])
 
-    def _scale(self, revision: str, deployment: dict[str, Any]) -> None:
-        wanted = int(deployment["spec"].get("replicas", 1))
-        pods = self._pods(revision)
+    def _scale(self, workload: dict[str, Any]) -> None:
+        wanted = int(workload["spec"].get("replicas", 1))
+        pods = self._pods(workload)
         for pod in pods[wanted:]:
             self.cluster.remove("Pod", self.namespace, pod["metadata"]["name"])
         for _ in range(wanted - len(pods)):
-            self._make_pod(deployment)
+            self._make_pod(workload)
 
     def _look(self) -> None:
         if not self.behind:
             self._known = {pod["metadata"]["name"]: pod for pod in self.cluster.all("Pod")}
 
-    def known_ready(self, revision: str) -> int:
-        """How many ready pods of a revision the controllers know of."""
-        return sum(
-            1 for pod in self._known.values() if pod["metadata"]["labels"][LABEL_REVISION] == revision and _ready(pod)
-        )
+    def known_ready(self, workload: Mapping[str, Any]) -> int:
+        """How many ready pods of a workload the controllers know of."""
+        return sum(1 for pod in self._known.values() if _owns(workload, pod) and _ready(pod))
 
-    def _count(self, revision: str, deployment: dict[str, Any]) -> None:
-        pods = self._pods(revision)
-        ready = self.known_ready(revision)
+    def _count(self, workload: dict[str, Any]) -> None:
+        pods = self._pods(workload)
+        ready = self.known_ready(workload)
         status = {
-            "observedGeneration": deployment["metadata"]["generation"],
+            "observedGeneration": workload["metadata"]["generation"],
             "replicas": len(pods),
             "updatedReplicas": len(pods),
             "readyReplicas": ready,
             "availableReplicas": ready,
-            "conditions": deployment.get("status", {}).get("conditions") or [],
+            "conditions": workload.get("status", {}).get("conditions") or [],
         }
-        if ready >= int(deployment["spec"].get("replicas", 1)) > 0:
+        if workload["kind"] == "Deployment" and ready >= int(workload["spec"].get("replicas", 1)) > 0:
             status["conditions"] = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]
-        if deployment.get("status") != status:
-            self.cluster.put({**deployment, "status": status}, "controller")
+        if workload.get("status") != status:
+            self.cluster.put({**workload, "status": status}, "controller")
 
-    def _make_pod(self, deployment: dict[str, Any]) -> None:
-        name = f"{deployment['metadata']['name']}-{next(self._numbers)}"
-        labels = deployment["spec"]["template"]["metadata"]["labels"]
-        pod = {"kind": "Pod", "metadata": {"name": name, "namespace": self.namespace, "labels": dict(labels)}}
+    def _make_pod(self, workload: dict[str, Any]) -> None:
+        name = f"{workload['metadata']['name']}-{next(self._numbers)}"
+        labels = dict(_pod_labels(workload))
+        meta = {"name": name, "namespace": self.namespace, "labels": labels, "ownerReferences": _as_owner(workload)}
+        pod = {"kind": "Pod", "metadata": meta}
         self.cluster.put({**pod, "status": {}}, "controller")
 
     def _set_ready(self, pod: dict[str, Any], ready: bool) -> None:
@@ -150,14 +156,27 @@ class Controllers:
         }
         self.cluster.put({**pod, "status": {"conditions": [condition]}}, "kubelet")
 
-    def _pods(self, revision: str) -> list[dict[str, Any]]:
-        return [pod for pod in self.cluster.all("Pod") if pod["metadata"]["labels"][LABEL_REVISION] == revision]
+    def _pods(self, workload: dict[str, Any]) -> list[dict[str, Any]]:
+        return [pod for pod in self.cluster.all("Pod") if _owns(workload, pod)]
 
     def _put_if_new(self, wanted: dict[str, Any]) -> None:
         meta = wanted["metadata"]
         there = self.cluster.get(wanted["kind"], self.namespace, meta["name"])
         if there is None or there["endpoints"] != wanted["endpoints"]:
             self.cluster.put(wanted, "controller")
+
+
+def _pod_labels(workload: Mapping[str, Any]) -> Mapping[str, str]:
+    labels: Mapping[str, str] = workload["spec"]["template"]["metadata"].get("labels") or {}
+    return labels
+
+
+def _owns(workload: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
+    return bool(pod["metadata"]["ownerReferences"] == _as_owner(workload))
+
+
+def _as_owner(workload: Mapping[str, Any]) -> list[dict[str, str]]:
+    return [{"kind": workload["kind"], "name": workload["metadata"]["name"]}]
 
 
 def _ready(pod: dict[str, Any]) -> bool:

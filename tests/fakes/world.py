@@ -13,11 +13,14 @@ from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
 from reconciler.core.event import Event
+from reconciler.core.front import ROUTE_FIELDS, route_of
 from reconciler.core.health import known_enough
-from reconciler.core.model import App, Manifest, Strategy
-from reconciler.core.observed import SWITCH_MANAGER, Observed, Workload, observe
+from reconciler.core.live import LiveRevision, Workload
+from reconciler.core.memory import Memory
+from reconciler.core.model import LABEL_REVISION, WORKLOADS, App, Manifest, Strategy
+from reconciler.core.observed import SWITCH_MANAGER, Front, Observed, led_to, observe
 from reconciler.core.plan import Plan
-from reconciler.errors import Blocked, Conflict, Transient
+from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
@@ -88,8 +91,11 @@ class Recorder:
 class GuardedCluster(FakeCluster):
     """A cluster that holds every write of the daemon against the invariants, and can kill the daemon at one."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, strategy: Strategy = APP.strategy) -> None:
         super().__init__(clock.now)
+        self.strategy = strategy
+        self.refuse_moves_of: Mapping[str, ReconcilerError] = {}
+        """By the name of a Service: what the API server says to a moved selector of it."""
         self.pause_before: int | None = None
         self.kill_before: int | None = None
         self.kill_after: int | None = None
@@ -98,14 +104,14 @@ class GuardedCluster(FakeCluster):
         """How often a hand has written or deleted something."""
         self.late: int | None = None
         """While writes of a daemon are carried out that was stopped after deciding on them: `hands` at that time."""
-        self.known_ready: Callable[[str], int] = lambda revision: 0
+        self.known_ready: Callable[[Manifest], int] = lambda workload: 0
 
     def put(self, live: Mapping[str, Any], manager: str = "somebody") -> dict[str, Any]:
         self.hands += manager == "kubectl"
         return super().put(live, manager)
 
     def remove(self, kind: str, namespace: str, name: str) -> None:
-        self.hands += kind in ("Service", "Deployment")
+        self.hands += kind in (*ROUTE_FIELDS, *WORKLOADS)
         super().remove(kind, namespace, name)
 
     @property
@@ -115,20 +121,25 @@ class GuardedCluster(FakeCluster):
         return self.late is not None and self.late != self.hands
 
     def guard(self) -> Observed:
-        return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service)
+        return observe(self.view(NAMESPACE, APP.name), self.strategy)
 
     async def apply(self, manifest: Manifest, manager: str, live: Any) -> Manifest:
         await self._maybe_pause()
         self._maybe_kill_before()
         before = self.guard()
         if live is not None:
-            self._require(self.get(manifest["kind"], NAMESPACE, manifest["metadata"]["name"]), live)
-        if manifest["kind"] == "Service" and manager == SWITCH_MANAGER:
+            there = self.get(manifest["kind"], NAMESPACE, manifest["metadata"]["name"])
+            self._require(there, live)
+            refused = self.refuse_moves_of.get(manifest["metadata"]["name"])
+            if refused and there and manager == SWITCH_MANAGER and route_of(manifest) != route_of(there):
+                raise refused
+        if manifest["kind"] in ROUTE_FIELDS and manager == SWITCH_MANAGER:
             assert live is not None, "one-writer: a selector write without a condition"
             self._check_switch(before, manifest)
-        if manifest["kind"] == "Service" and manager != SWITCH_MANAGER:
-            assert "selector" not in manifest.get("spec", {}), "one-writer: an apply carries the selector"
-        if manifest["kind"] == "Deployment":
+        coloured = LABEL_REVISION in (manifest["metadata"].get("labels") or {})
+        if manifest["kind"] in ROUTE_FIELDS and manager != SWITCH_MANAGER and not coloured:
+            assert not route_of(manifest), "one-writer: an apply carries the route"
+        if manifest["kind"] in WORKLOADS:
             self._check_workload(before, manifest)
         stored = await super().apply(manifest, manager, live)
         self._maybe_kill_after()
@@ -160,7 +171,7 @@ class GuardedCluster(FakeCluster):
         there = self.get(ref.kind, namespace, ref.name)
         if there is not None:
             self._require(there, ref)
-        target = next((w for w in before.workloads if (ref.kind, w.name) == ("Deployment", ref.name)), None)
+        target = next((w for w in before.workloads if (ref.kind, ref.name) == (w.kind, w.name)), None)
         if target is not None:
             self._check_not_serving(before, target.revision, "deletes")
         deleted = await super().delete(namespace, ref)
@@ -168,31 +179,42 @@ class GuardedCluster(FakeCluster):
         return deleted
 
     def _check_switch(self, before: Observed, manifest: Manifest) -> None:
-        selector = manifest["spec"]["selector"]
-        if before.service and before.service.selector == selector:
+        moved = self._as_written(manifest)
+        there = next((e for e in before.fronts if (e.kind, e.name) == (moved.kind, moved.name)), None)
+        if there and there.route == moved.route:
             return
-        matched = [w for w in before.workloads if selector.items() <= w.pod_labels.items()]
+        matched = led_to(before, moved)
         if self.late is not None:
             # Pods may have failed since it was decided. But no other daemon may have taken the revision away.
-            assert matched or self.meddled or before.service is None, "one-writer: a late switch leads to nothing"
+            assert matched or self.meddled or before.front is None, "one-writer: a late switch leads to nothing"
             return
-        assert len(matched) == 1, "ready-before-switch: the selector must match exactly one revision"
+        assert len(matched) == 1, "ready-before-switch: the route must lead to exactly one revision"
         target = matched[0]
-        ready, known = len([pod for pod in target.pods if pod.ready]), self.known_ready(target.revision)
-        assert target.replicas >= 1, "ready-before-switch: no replicas"
-        wanted = 1 if self._is_rescue(before, target) else target.replicas
-        assert ready >= wanted, "ready-before-switch: not fully ready"
-        assert known >= min(wanted, known_enough(target)), (
-            "ready-before-switch: the endpoint controller does not know the pods yet"
-        )
-        assert wanted == 1 or target.observed_generation == target.generation, "ready-before-switch: another generation"
+        rescue = self._is_rescue(before, target)
+        for workload in target.workloads:
+            self._check_ready(workload, rescue)
         self.selector_writes.append(target.revision)
 
-    def _is_rescue(self, before: Observed, target: Workload) -> bool:
+    def _as_written(self, manifest: Manifest) -> Front:
+        """The Service or Ingress as it will be."""
+        meta = manifest["metadata"]
+        return Front(manifest["kind"], meta["name"], "", "", route_of(manifest), Memory(), {}, False, manifest)
+
+    def _check_ready(self, workload: Workload, rescue: bool) -> None:
+        ready, known = len([pod for pod in workload.pods if pod.ready]), self.known_ready(workload.live)
+        assert workload.replicas >= 1, "ready-before-switch: no replicas"
+        wanted = 1 if rescue else workload.replicas
+        assert ready >= wanted, "ready-before-switch: not fully ready"
+        assert known >= min(wanted, known_enough(workload)), (
+            "ready-before-switch: the endpoint controller does not know the pods yet"
+        )
+        assert rescue or workload.observed_generation == workload.generation, "ready-before-switch: another generation"
+
+    def _is_rescue(self, before: Observed, target: LiveRevision) -> bool:
         """A revision that was whole before may serve with what it has, if nobody serves or it was moved off by hand."""
-        if before.service is None or not before.service.endpoints:
+        if before.front is None or not before.front.endpoints:
             return target.completed
-        noted = before.service.memory.active
+        noted = before.front.memory.active
         return target.completed and noted is not None and noted.revision == target.revision
 
     def _check_workload(self, before: Observed, manifest: Manifest) -> None:
@@ -206,13 +228,13 @@ class GuardedCluster(FakeCluster):
             self._check_not_serving(before, target.revision, "scales down")
 
     def _check_not_serving(self, before: Observed, revision: str, what: str) -> None:
-        if before.service is None or self.meddled:
+        if before.front is None or self.meddled:
             return
-        target = before.workload(revision)
-        assert target is not None
-        selected = bool(before.service.selector) and before.service.selector.items() <= target.pod_labels.items()
-        assert not selected, f"never-cut-the-active: {what} what the selector points to"
-        assert revision not in before.service.endpoints.values(), f"never-cut-the-active: {what} ready endpoints"
+        assert before.revision(revision) is not None
+        for front in before.fronts:
+            selected = {each.revision for each in led_to(before, front)}
+            assert revision not in selected, f"never-cut-the-active: {what} what {front.name} leads to"
+            assert revision not in front.endpoints.values(), f"never-cut-the-active: {what} ready endpoints"
 
     async def _maybe_pause(self) -> None:
         if self.pause_before is not None:
@@ -300,11 +322,12 @@ class FakeDaemon:
 class World:
     """Everything, with the verbs of a test."""
 
-    def __init__(self, app: App = APP) -> None:
+    def __init__(self, app: App = APP, files: Mapping[str, str] | None = None) -> None:
         self.app = app
+        self.files = {path: text.encode() for path, text in (files or {}).items()}
         self.clock = FakeClock()
         self.repository = FakeRepository()
-        self.cluster = GuardedCluster(self.clock)
+        self.cluster = GuardedCluster(self.clock, app.strategy)
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
         self.cluster.known_ready = self.controllers.known_ready
         self.told = Recorder()
@@ -314,7 +337,7 @@ class World:
         """Commits a version file; returns the commit."""
         lines = [f"version: {version}", "values:", *(f"  {key}: {value}" for key, value in values.items())]
         text = "\n".join(lines) if values else version
-        return self.repository.commit({"version": text.encode()})
+        return self.repository.commit({**self.files, "version": text.encode()})
 
     def restart(self) -> None:
         """The daemon is killed and started again."""
@@ -350,12 +373,10 @@ class World:
     def active_version(self) -> str | None:
         """The version that the selector points to."""
         found = self.observed
-        if found.service is None:
+        if found.front is None:
             return None
-        return next(
-            (w.version for w in found.workloads if found.service.selector.items() <= w.pod_labels.items()), None
-        )
+        return next((each.version for each in led_to(found, found.front)), None)
 
     def versions(self) -> list[str]:
         """Versions that have a Deployment, sorted."""
-        return sorted(each.version for each in self.observed.workloads)
+        return sorted(each.version for each in self.observed.revisions)

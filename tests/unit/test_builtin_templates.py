@@ -57,7 +57,7 @@ def refusal(values: dict[str, Any]) -> str:
 def test_the_rendering_is_as_written_down(name: str, values: dict[str, Any]) -> None:
     """To accept a change, write `found` to the file. It makes a new revision of every app that uses these."""
     result = desired(values)
-    found = yaml.safe_dump_all([*result.objects, result.service], sort_keys=False)
+    found = yaml.safe_dump_all([*result.objects, result.front], sort_keys=False)
     assert found == (GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -80,17 +80,17 @@ def test_the_readme_names_every_value() -> None:
     ],
 )
 def test_the_version_is_the_tag_unless_there_is_one(image: str, rendered: str) -> None:
-    pod = desired({"image": image}).workload["spec"]["template"]["spec"]
+    pod = desired({"image": image}).components[0].manifest["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == rendered
 
 
 def test_the_service_has_the_name_that_the_strategy_gives() -> None:
-    assert desired(IMAGE, service="shop-front").service["metadata"]["name"] == "shop-front"
+    assert desired(IMAGE, service="shop-front").front["metadata"]["name"] == "shop-front"
 
 
 @pytest.mark.parametrize("version", ["1.10", "0123", "true", "1e3", "null", "2024-01-31", "V_1.x-y"])
 def test_any_version_stays_text(version: str) -> None:
-    pod = desired(IMAGE, version).workload["spec"]["template"]
+    pod = desired(IMAGE, version).components[0].manifest["spec"]["template"]
     assert pod["metadata"]["labels"]["version"] == version
     assert pod["spec"]["containers"][0]["env"][0] == {"name": "VERSION", "value": version}
 

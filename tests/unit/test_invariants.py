@@ -19,11 +19,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from reconciler.core.front import route_of, services_in, with_services
 from reconciler.core.model import LABEL_REVISION, Desired
 from reconciler.core.observed import Observed
 from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
 from reconciler.errors import Transient
+from tests.fakes.whole import BY_INGRESS, BY_SERVICES, whole_world
 from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
 
 _STANDING = (Phase.STABLE, Phase.RETAINING, Phase.CONFIRMING, Phase.DEGRADED)
@@ -36,9 +38,12 @@ class Walk(RuleBasedStateMachine):
 
     app = APP
 
+    def make_world(self) -> World:
+        return World(self.app)
+
     @initialize()
     def begin(self) -> None:
-        self.world = World(self.app)
+        self.world = self.make_world()
         self.world.cluster.put(FOREIGN)
         self.daemons = [self.world.daemon, FakeDaemon(self.world)]
         self.hands_on = False
@@ -176,13 +181,14 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def delete_the_service_by_hand(self) -> None:
-        self.world.cluster.remove("Service", NAMESPACE, "my-app")
+        self.world.cluster.remove(self.app.strategy.front[0], NAMESPACE, "my-app")
 
     @rule(index=st.integers(0, 3))
     def delete_a_deployment_by_hand(self, index: int) -> None:
         workloads = self.world.observed.workloads
         if workloads:
-            self.world.cluster.remove("Deployment", NAMESPACE, workloads[index % len(workloads)].name)
+            chosen = workloads[index % len(workloads)]
+            self.world.cluster.remove(chosen.kind, NAMESPACE, chosen.name)
 
     # --- what must hold ---
 
@@ -224,12 +230,16 @@ class Walk(RuleBasedStateMachine):
     def _has_settled(self, made: Plan) -> None:
         desired, observed, _ = _look(self.daemons[0])
         assert made.phase is Phase.STABLE, f"git-is-final: {made}"
-        assert observed.service is not None
-        assert observed.service.selector == desired.selector, "git-is-final"
-        assert [w.revision for w in observed.workloads] == [desired.revision], "nothing is left behind"
-        assert observed.workloads[0].noted_replicas == str(desired.replicas), "the count that Git asks for is followed"
-        assert set(observed.service.endpoints.values()) == {desired.revision}
-        assert observed.service.live["spec"]["ports"] == desired.service["spec"]["ports"], "drift is repaired"
+        assert observed.front is not None
+        assert len(observed.fronts) == len(desired.fronts)
+        for live, rendered in zip(observed.fronts, desired.fronts, strict=True):
+            assert live.route == route_of(rendered), "git-is-final"
+            assert set(live.endpoints.values()) == {desired.revision}
+            assert live.live["spec"].get("ports") == rendered["spec"].get("ports"), "drift is repaired"
+        assert [each.revision for each in observed.revisions] == [desired.revision], "nothing is left behind"
+        assert observed.workloads[0].noted_replicas == str(desired.components[0].replicas), (
+            "the count that Git asks for is followed"
+        )
         labels = [c.live["metadata"]["labels"][LABEL_REVISION] for c in observed.configs]
         assert set(labels) <= {desired.revision}
 
@@ -256,8 +266,46 @@ class WalkWithSmallPreviews(Walk):
     app = replace(APP, strategy=replace(APP.strategy, preview_replica_count=1))
 
 
+class WalkOfAWholeApp(Walk):
+    """Two Deployments and a StatefulSet, and two Services that are switched."""
+
+    app = BY_SERVICES
+
+    def make_world(self) -> World:
+        return whole_world(self.app)
+
+    @rule()
+    def delete_the_other_service_by_hand(self) -> None:
+        self.world.cluster.remove("Service", NAMESPACE, "my-app-b")
+
+    @rule(index=st.integers(0, 5))
+    def move_the_other_selector_by_hand(self, index: int) -> None:
+        workloads, live = self.world.observed.workloads, self.world.cluster.get("Service", NAMESPACE, "my-app-b")
+        if workloads and live:
+            selector = workloads[index % len(workloads)].live["spec"]["selector"]["matchLabels"]
+            self.world.cluster.put({**live, "spec": {**live["spec"], "selector": selector}}, "kubectl")
+
+
+class WalkOfAnIngress(Walk):
+    """The same workloads behind an Ingress, with Services of each revision's own."""
+
+    app = BY_INGRESS
+
+    def make_world(self) -> World:
+        return whole_world(self.app)
+
+    @rule(index=st.integers(0, 5))
+    def move_a_backend_by_hand(self, index: int) -> None:
+        live = self.world.cluster.get("Ingress", NAMESPACE, "my-app")
+        own = [each for each in self.world.observed.configs if each.kind == "Service"]
+        if live and own:
+            chosen = own[index % len(own)].name
+            rules = with_services(live["spec"], {next(iter(sorted(services_in(live["spec"])))): chosen})
+            self.world.cluster.put({**live, "spec": rules}, "kubectl")
+
+
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("walk", [Walk, WalkWithSmallPreviews])
+@pytest.mark.parametrize("walk", [Walk, WalkWithSmallPreviews, WalkOfAWholeApp, WalkOfAnIngress])
 def test_random_walks_keep_the_invariants(walk: type[Walk]) -> None:
     """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""
     run_state_machine_as_test(walk)

@@ -40,10 +40,10 @@ def config(old: str, new: str) -> Release:
             "x0.yaml:1: the document: `kind` is Deploymnt (did you mean `Deployment`?), which",
         ),
         (release("kind: ServiceAccount"), "x0.yaml:1: the document: `kind` is ServiceAccount, which is not released"),
-        (release("\nkind: Ingress"), "x0.yaml:2: the document: `kind` is Ingress, which is not released with an app"),
+        (release("\nkind: CronTab"), "x0.yaml:2: the document: `kind` is CronTab, which is not released with an app"),
         (
-            release("kind: StatefulSet"),
-            "x0.yaml:1: the document: `kind` is StatefulSet: the only workload of this vers",
+            release("kind: DaemonSet"),
+            "x0.yaml:1: the document: `kind` is DaemonSet, which cannot be released blue/green. Use a Deployment",
         ),
         (config("v1", "apps/v1"), "x0.yaml:1: the document: `apiVersion` must be v1 for a ConfigMap"),
         (config("apiVersion: v1\n", ""), "x0.yaml:1: the document: `apiVersion` is missing"),
@@ -83,16 +83,16 @@ def config(old: str, new: str) -> Release:
         ),
         (config("fast", "1"), "x0.yaml:6: ConfigMap shop-v1-<revision>: `data.MODE` is a number, but must be text"),
         (release(CONFIG, CONFIG), "x1.yaml:4: ConfigMap shop-v1-<revision>: `metadata.name` is there twice, first at"),
-        (release(deployment=""), "app shop: no template renders a Deployment. Add one"),
+        (release(deployment=""), "app shop: no template renders a Deployment or StatefulSet. Add one"),
         (release(service=""), "app shop: no template renders a Service. Add one with the name shop"),
         (
             release(changed(DEPLOYMENT, "{{ name }}", "{{ name }}-b")),
-            "x0.yaml:1: Deployment shop-v1-<revision>-b is a second Deployment beside shop-v1-<revision>, and this "
-            "version releases one per app. Make another app of it",
+            "d.yaml:7: Deployment shop-v1-<revision>: `spec.selector.matchLabels` would also select the pods of "
+            "Deployment shop-v1-<revision>-b. Give each workload's pods a label of their own, and select by it",
         ),
         (
-            release(changed(SERVICE, "name: shop", "name: shop-2")),
-            "x0.yaml:1: Service shop-2 is a second Service beside shop, and this version switches one per app",
+            release("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: shop}"),
+            "x0.yaml:1: Ingress shop is no active Ingress of the app. Set strategy.activeIngress to shop",
         ),
     ],
 )

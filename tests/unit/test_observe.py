@@ -66,7 +66,7 @@ class Looking:
         desired, _ = await self._eyes.see(self.repository.commit(self.files))
         assert desired.commit == self.repository.branches["main"]
         if not self._cluster.objects:  # from now on the revision has its slot
-            await self._cluster.apply(desired.workload, "reconciler", None)
+            await self._cluster.apply(desired.components[0].manifest, "reconciler", None)
         return desired, self.repository.reads - before
 
 
@@ -100,7 +100,7 @@ async def test_what_changes_in_place_is_rendered_anew_though_the_revision_is_the
     first, _ = await looking.at({})
     more = changed(DEPLOYMENT, "spec:\n  selector", "spec:\n  replicas: 7\n  selector")
     second, _ = await looking.at({"apps/shop/templates/d.yaml": more.encode()})
-    assert (first.replicas, second.replicas) == (1, 7)
+    assert (first.components[0].replicas, second.components[0].replicas) == (1, 7)
     assert first.revision == second.revision
 
 

@@ -34,7 +34,7 @@ def test_first_release_creates_the_service_after_the_pods_are_ready(world: World
     world.commit("v1.0.0")
     world.daemon.poll()
     world.daemon.settle()
-    assert world.observed.service is None
+    assert world.observed.front is None
     world.run()
     assert world.active_version == "v1.0.0"
     names = [name for name in world.told.names() if name != "phase_changed"]
@@ -43,7 +43,7 @@ def test_first_release_creates_the_service_after_the_pods_are_ready(world: World
 
 
 def test_the_first_service_belongs_to_its_field_managers(released: World) -> None:
-    service = released.observed.service
+    service = released.observed.front
     assert service is not None
     assert not service.needs_handover
     owners = released.cluster.owners["Service", NAMESPACE, "my-app"]
@@ -74,7 +74,7 @@ def test_colours_alternate(released: World) -> None:
 
 def test_plan_says_when_to_wake_for_retention(released: World) -> None:
     made = released.release("v2.0.0")
-    service = released.observed.service
+    service = released.observed.front
     assert service is not None
     assert service.memory.active is not None
     assert made.wake_at == pytest.approx(service.memory.active.since + 30.0)
@@ -132,14 +132,14 @@ def _stopped_before_a_deletion(released: World) -> tuple[FakeDaemon, str]:
     late.poll()
     released.advance(31)
     late.pause(1)
-    doomed = released.observed.service.memory.doomed if released.observed.service else frozenset()
+    doomed = released.observed.front.memory.doomed if released.observed.front else frozenset()
     assert [each.revision for each in doomed] == [gone]
     return late, gone
 
 
 def test_revert_does_not_need_the_colour_being_left(released: World) -> None:
     released.release("v2.0.0")
-    bad = released.observed.service
+    bad = released.observed.front
     assert bad is not None
     assert bad.memory.active is not None
     released.controllers.unready(bad.memory.active.revision, 2)
@@ -367,7 +367,7 @@ def test_a_first_release_that_fails_is_remembered_without_a_service(world: World
     world.run()
     world.advance(61)
     assert world.run().phase is Phase.REJECTED
-    assert world.observed.service is None
+    assert world.observed.front is None
     world.restart()
     assert world.run().phase is Phase.REJECTED
     assert world.release("v2.0.0").phase is Phase.STABLE
@@ -573,7 +573,7 @@ def test_killed_at_any_write_it_converges_with_no_step_doubled(moment: int, when
     world.advance(31)
     _run_through_death(world)
     assert len(world.cluster.selector_writes) == 1, "the selector moved once"
-    assert world.observed.service is not None
+    assert world.observed.front is not None
     assert world.versions() == [wanted]
     assert len(world.cluster.all("ConfigMap")) == 1
 
@@ -641,7 +641,7 @@ def test_a_revert_to_a_colour_that_lost_a_pod_is_better_than_nothing(released: W
     assert released.run().phase is Phase.DEGRADED
     released.release("v1.0.0")
     assert released.active_version == "v1.0.0"
-    assert len(released.observed.service.endpoints if released.observed.service else ()) == 2
+    assert len(released.observed.front.endpoints if released.observed.front else ()) == 2
 
 
 def test_a_colour_that_lost_a_pod_waits_for_it_while_the_active_one_serves(released: World) -> None:
@@ -687,11 +687,11 @@ def test_while_another_is_rejected_a_replica_count_that_git_gave_in_place_is_kep
 @pytest.mark.parametrize("selector", [{"app": "nowhere"}, {"app": "my-app"}])
 def test_a_selector_moved_while_another_is_rejected_goes_back(released: World, selector: dict[str, str]) -> None:
     _rejected(released)
-    before = released.observed.service.selector if released.observed.service else None
+    before = released.observed.front.selector if released.observed.front else None
     _move_selector(released, selector)
     assert released.run().phase is Phase.REJECTED
-    assert released.observed.service is not None
-    assert released.observed.service.selector == before
+    assert released.observed.front is not None
+    assert released.observed.front.selector == before
     told = released.told.last("switched").fields
     assert (told["version"], told["reason"]) == ("v1.0.0", "the selector had been moved by hand")
 
@@ -716,7 +716,7 @@ def test_what_a_renamed_service_still_leads_to_is_kept(released: World) -> None:
     released.advance(1000)
     made = released.run()
     assert released.versions() == ["v1.0.0", "v2.0.0"]
-    assert "my-app: not the active Service any more" in made.reason
+    assert "my-app: not in the templates any more" in made.reason
     released.cluster.remove("Service", NAMESPACE, "my-app")
     released.run()
     assert released.versions() == ["v2.0.0"]
@@ -792,7 +792,7 @@ def test_a_first_release_that_gets_only_partly_ready_is_rejected_and_told(world:
     world.advance(61)
     assert world.run().phase is Phase.REJECTED
     assert "1 of 3 pods ready" in world.told.last("rejected").fields["reason"]
-    assert world.observed.service is None
+    assert world.observed.front is None
 
 
 def _one_pod_breaks_long_after_the_release(released: World) -> None:

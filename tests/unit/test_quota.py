@@ -58,7 +58,7 @@ SMALL = {"requests": {"cpu": "100m", "memory": "64Mi"}}
     ],
 )
 def test_what_does_not_fit_is_told(workload: dict[str, Any], quota: dict[str, Any], told: list[str]) -> None:
-    assert shortages(workload, [quota]) == told
+    assert shortages([workload], [quota]) == told
 
 
 def test_nothing_is_applied_while_the_second_colour_does_not_fit() -> None:

@@ -74,7 +74,7 @@ def test_colour_and_commit_in_the_pod_template_do_not_matter() -> None:
     assert identify(APP, replace(one, commit="0" * 40)) == first
     blue, green = (render(APP, one, Slot(colour, "c1")) for colour in Colour)
     assert blue.revision == green.revision
-    labels = blue.workload["spec"]["template"]["metadata"]["labels"]
+    labels = blue.components[0].manifest["spec"]["template"]["metadata"]["labels"]
     assert labels["x"] == f"blue-c1-shop-v1-{blue.revision}"
 
 
@@ -100,9 +100,12 @@ def test_two_apps_of_one_template_never_share_a_revision() -> None:
 
 def test_the_stamp_changes_with_the_object_but_not_with_the_selector_or_secrets() -> None:
     before, after = render(APP, BASE, SLOT), render(APP, replace(BASE, version="v2"), SLOT)
-    assert before.selector != after.selector
-    assert before.service["metadata"]["annotations"] == after.service["metadata"]["annotations"]
-    assert before.workload["metadata"]["annotations"] != after.workload["metadata"]["annotations"]
+    assert before.front["spec"]["selector"] != after.front["spec"]["selector"]
+    assert before.front["metadata"]["annotations"] == after.front["metadata"]["annotations"]
+    assert (
+        before.components[0].manifest["metadata"]["annotations"]
+        != after.components[0].manifest["metadata"]["annotations"]
+    )
 
 
 def test_objects_are_named_placed_and_labelled() -> None:
@@ -124,10 +127,10 @@ def test_objects_are_named_placed_and_labelled() -> None:
         "bluegreen.reconciler/commit": "a" * 40,
     }
     assert workload["spec"]["template"]["metadata"]["labels"] == {"app": "shop", **coloured}
-    assert stamp_taken_off(desired.service) == {}
-    named = {key: value for key, value in desired.service["metadata"].items() if key != "annotations"}
+    assert stamp_taken_off(desired.front) == {}
+    named = {key: value for key, value in desired.front["metadata"].items() if key != "annotations"}
     assert named == {"name": "shop", "namespace": "web", "labels": shared}
-    assert desired.selector == {"app": "shop", "bluegreen.reconciler/revision": revision}
+    assert desired.front["spec"]["selector"] == {"app": "shop", "bluegreen.reconciler/revision": revision}
     assert (desired.commit, desired.version, desired.revision) == ("f" * 40, "v1", revision)
 
 
@@ -135,14 +138,14 @@ def test_objects_are_named_placed_and_labelled() -> None:
 def test_replicas_are_taken_out(written: str, count: int) -> None:
     deployment = changed(DEPLOYMENT, "spec:\n  selector", f"spec:\n{written}  selector")
     desired = render(APP, release(deployment=deployment), SLOT)
-    assert desired.replicas == count
-    assert "replicas" not in desired.workload["spec"]
+    assert desired.components[0].replicas == count
+    assert "replicas" not in desired.components[0].manifest["spec"]
 
 
 def test_what_the_template_says_besides_is_kept() -> None:
     metadata = "metadata:\n  namespace: web\n  labels: {team: a}\n  annotations: {x: y}\n"
     deployment = changed(DEPLOYMENT, "metadata:\n  name", metadata + "  name") + "status: {}\n"
-    workload = render(APP, release(deployment=deployment), SLOT).workload
+    workload = render(APP, release(deployment=deployment), SLOT).components[0].manifest
     assert workload["metadata"]["labels"]["team"] == "a"
     assert workload["metadata"]["annotations"]["x"] == "y"
     assert "status" not in workload
@@ -150,16 +153,16 @@ def test_what_the_template_says_besides_is_kept() -> None:
 
 def test_a_result_can_be_changed_without_harm_to_the_next() -> None:
     first = render(APP, BASE, SLOT)
-    kept = copy.deepcopy(first.workload)
-    first.workload["spec"]["template"]["spec"]["containers"].clear()
-    assert render(APP, BASE, SLOT).workload == kept
+    kept = copy.deepcopy(first.components[0].manifest)
+    first.components[0].manifest["spec"]["template"]["spec"]["containers"].clear()
+    assert render(APP, BASE, SLOT).components[0].manifest == kept
 
 
 def test_what_an_alias_shares_is_not_changed_in_both_places() -> None:
     metadata = "metadata: &shared\n  labels: &labels {app: shop}\n  name"
     deployment = changed(DEPLOYMENT, "metadata:\n  name", metadata)
     deployment = changed(deployment, "metadata:\n      labels:\n        app: shop", "metadata: *shared")
-    workload = render(APP, release(deployment=deployment), SLOT).workload
+    workload = render(APP, release(deployment=deployment), SLOT).components[0].manifest
     assert "namespace" not in workload["spec"]["template"]["metadata"]
     assert "app.kubernetes.io/managed-by" not in workload["spec"]["template"]["metadata"]["labels"]
 
@@ -211,7 +214,7 @@ def test_templates_of_one_file_several_files_json_or_nothing_are_the_same() -> N
         (
             release(CONFIG, deployment=DEPLOYMENT + "          envFrom: [{configMapRef: {name: '{{ name }}-x'}}]\n"),
             "d.yaml:20: Deployment shop-v1-<revision>: `spec.template.spec.containers[0].envFrom[0].configMapRef.name` "
-            "changes with the revision, but no template renders a ConfigMap or Secret of that name",
+            "changes with the revision, but no template renders a ConfigMap, Secret or Service of that name",
         ),
     ],
 )
@@ -224,7 +227,7 @@ def test_a_selector_on_the_name_is_as_good() -> None:
     deployment = changed(deployment, POD_LABELS, POD_LABELS + "        pods: {{ name }}\n")
     service = changed(SERVICE, "bluegreen.reconciler/revision: {{ revision }}", "pods: {{ name }}")
     desired = render(APP, release(deployment=deployment, service=service), SLOT)
-    assert desired.selector["pods"] == f"shop-v1-{desired.revision}"
+    assert desired.front["spec"]["selector"]["pods"] == f"shop-v1-{desired.revision}"
 
 
 def test_references_to_objects_from_elsewhere_are_fine() -> None:
@@ -392,4 +395,4 @@ def test_the_templates_of_a_folder() -> None:
 def test_an_app_may_call_its_service_otherwise() -> None:
     app = App("shop", "web", "s", Strategy("front"), templates="t")
     service = changed(SERVICE, "name: shop", "name: {{ active_service }}")
-    assert render(app, release(service=service), SLOT).service["metadata"]["name"] == "front"
+    assert render(app, release(service=service), SLOT).front["metadata"]["name"] == "front"

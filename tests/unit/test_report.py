@@ -17,14 +17,15 @@ from tests.fakes.world import APP
 
 @pytest.mark.parametrize(("selector", "role"), [({LABEL_REVISION: "abc"}, "active"), ({}, "leaving")])
 def test_a_selector_that_matches_nothing_makes_no_revision_active(selector: dict[str, str], role: str) -> None:
-    meta = {"uid": "1", "resourceVersion": "1", "labels": {LABEL_MANAGED_BY: MANAGED_BY, LABEL_REVISION: "abc"}}
+    ours = {LABEL_MANAGED_BY: MANAGED_BY}
+    meta = {"uid": "1", "resourceVersion": "1", "labels": {**ours, LABEL_REVISION: "abc"}}
     pods = {"metadata": {"labels": {LABEL_REVISION: "abc"}}}
     live = [
         {"kind": "Deployment", "metadata": {"name": "my-app-abc", **meta}, "spec": {"template": pods}},
-        {"kind": "Service", "metadata": {"name": "my-app", **meta}, "spec": {"selector": selector}},
+        {"kind": "Service", "metadata": {"name": "my-app", **meta, "labels": ours}, "spec": {"selector": selector}},
     ]
     out = io.StringIO()
-    report.statuses([Sight(APP, observed=observe(live, "my-app"))], Console(file=out, width=200))
+    report.statuses([Sight(APP, observed=observe(live, APP.strategy))], Console(file=out, width=200))
     assert role in out.getvalue().splitlines()[-1].split()
 
 

@@ -27,6 +27,8 @@ class Kind:
 _ALL = (
     Kind("Service", "v1", "services"),
     Kind("Deployment", "apps/v1", "deployments"),
+    Kind("StatefulSet", "apps/v1", "statefulsets"),
+    Kind("Ingress", "networking.k8s.io/v1", "ingresses"),
     Kind("ConfigMap", "v1", "configmaps"),
     Kind("Secret", "v1", "secrets"),
     Kind("Pod", "v1", "pods"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.core.model import Desired
 from reconciler.core.observed import Observed
-from reconciler.core.plan.promote import cut_over
+from reconciler.core.plan.cutover import cut_over
 from reconciler.core.plan.view import View, claim_of
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reconciler.core.action import Apply, Purpose
 from reconciler.core.health import ready_pods
+from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Rejection
-from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
+from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.manifests import Size, workload_manifest
-from reconciler.core.plan.promote import preconditions, put_back, stand_in
+from reconciler.core.plan.promote import preconditions
 from reconciler.core.plan.retire import clean_up
+from reconciler.core.plan.stand_in import stand_in
 from reconciler.core.plan.upkeep import upkeep_of_active
-from reconciler.core.plan.view import Plan, View, compared, is_fit, nobody_serves, ref_of, serves
+from reconciler.core.plan.view import Plan, View, compared, is_fit, live_of, nobody_serves, ref_of, serves
 
 
 def hold(view: View, rejection: Rejection) -> Plan:
@@ -26,22 +30,26 @@ def hold(view: View, rejection: Rejection) -> Plan:
         wake_at = min(filter(None, (due, wait)), default=None)
         writes = (*leftovers, *stand_in(view), *upkeep_of_active(view))
         return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), wake_at)
-    leftovers, due = clean_up(view, going=(target,))
-    writes = (*leftovers, _scale_down(view, target, rejection), *upkeep_of_active(view))
+    leftovers, due = clean_up(view, going=target.workloads)
+    writes = (*leftovers, *_scale_down(view, rejection), *upkeep_of_active(view))
     return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), due)
 
 
-def _may_go(view: View, target: Workload) -> bool:
+def _may_go(view: View, target: LiveRevision) -> bool:
     """Whether there are pods that nobody needs."""
-    needed = serves(view, target) or (nobody_serves(view) and ready_pods(target))
+    needed = serves(view, target.revision) or (nobody_serves(view) and ready_pods(target))
     return target.replicas > 0 and not needed
 
 
-def _scale_down(view: View, target: Workload, rejection: Rejection) -> Apply:
-    noted = rejection if target.rejection else None
-    manifest = workload_manifest(view.desired, Size(0, target.noted_replicas), target.claim, noted)
-    manifest, found = compared(view, manifest, target.live)
-    return Apply(manifest, Purpose.SCALE, ref_of("Deployment", target), found, reason="it was rejected")
+def _scale_down(view: View, rejection: Rejection) -> Iterator[Apply]:
+    for component in view.desired.components:
+        live = live_of(view, component)
+        if live is None or live.replicas == 0:
+            continue
+        noted = rejection if live.rejection else None
+        manifest = workload_manifest(component, Size(0, live.noted_replicas), live.claim, noted)
+        manifest, found = compared(view, manifest, live.live)
+        yield Apply(manifest, Purpose.SCALE, ref_of(live), found, reason="it was rejected")
 
 
 def late_but_ready(view: View) -> bool:

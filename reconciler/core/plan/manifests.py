@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.action import Remember
-from reconciler.core.memory import Claim, Memory, Rejection, write_claim, write_memory, write_rejection
-from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import GIT_REPLICAS, ActiveService
+from reconciler.core.front import Route
+from reconciler.core.live import GIT_REPLICAS
+from reconciler.core.memory import (
+    Claim,
+    Memory,
+    Rejection,
+    read_rejection,
+    write_claim,
+    write_memory,
+    write_rejection,
+)
+from reconciler.core.model import Component, Desired, Manifest
+from reconciler.core.objects import API_VERSIONS
+from reconciler.core.observed import Front
 from reconciler.core.plan.ports import held_ports
 from reconciler.core.plan.view import ref_of
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many replicas a Deployment shall have and why, and which count of Git's is noted as followed with that."""
+    """How many replicas a workload shall have and why, and which count of Git's is noted as followed with that."""
 
     replicas: int
     noted: str
@@ -24,9 +35,9 @@ class Size:
 
 
 def workload_manifest(
-    desired: Desired, size: Size, claim: Claim | None, rejection: Rejection | None = None
+    component: Component, size: Size, claim: Claim | None, rejection: Rejection | None = None
 ) -> Manifest:
-    """The rendered Deployment with what only the planner knows: how many replicas, and its annotations.
+    """The rendered workload with what only the planner knows: how many replicas, and its annotations.
 
     `replicas` is always sent, with the live count if it shall stay: server-side apply resets a field that its
     manager owned and no longer sends.
@@ -34,44 +45,40 @@ def workload_manifest(
     notes = {GIT_REPLICAS: size.noted}
     notes |= write_claim(claim) if claim else {}
     notes |= write_rejection(rejection) if rejection else {}
-    manifest = annotated(desired.workload, notes)
+    manifest = annotated(component.manifest, notes)
     return {**manifest, "spec": {**manifest["spec"], "replicas": size.replicas}}
 
 
-def switch_manifest(
-    desired: Desired, memory: Memory, selector: Mapping[str, str], ports: Sequence[Any] = ()
-) -> Manifest:
-    """What a switch applies: selector and memory, and the `ports` that must move with them."""
-    rendered = desired.service
-    meta = {key: rendered["metadata"][key] for key in ("name", "namespace")}
-    spec: dict[str, Any] = {"selector": dict(selector)}
-    if ports:
-        spec["ports"] = list(ports)
-    identity = {"apiVersion": rendered["apiVersion"], "kind": rendered["kind"]}
-    return {**identity, "metadata": {**meta, "annotations": write_memory(memory)}, "spec": spec}
+def switch_manifest(identity: Manifest, memory: Memory | None, route: Route, ports: Sequence[Any] = ()) -> Manifest:
+    """What a switch of the object called as `identity` applies: its route, the memory if it holds that, and the `ports`
+    that must move with them."""
+    meta: dict[str, Any] = {key: identity["metadata"][key] for key in ("name", "namespace")}
+    if memory is not None:
+        meta["annotations"] = write_memory(memory)
+    spec = {**route, **({"ports": list(ports)} if ports else {})}
+    return {"apiVersion": identity["apiVersion"], "kind": identity["kind"], "metadata": meta, "spec": spec}
 
 
-def remember(
-    service: ActiveService, memory: Memory, event: str, reason: str = "", began: float | None = None
-) -> Remember:
+def remember(front: Front, memory: Memory, event: str, reason: str = "", began: float | None = None) -> Remember:
     """A write of the memory alone; `began` (epoch seconds) is when the step began that it ends."""
-    live = service.live
-    meta = {key: live["metadata"][key] for key in ("name", "namespace")}
-    manifest = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {**meta, "annotations": write_memory(memory)},
-        "spec": {"selector": dict(service.selector), **({"ports": held} if (held := held_ports(service)) else {})},
-    }
-    return Remember(ref_of("Service", service), manifest, event, reason, began)
+    manifest = switch_manifest(identity_of(front), memory, front.route, held_ports(front))
+    return Remember(ref_of(front), manifest, event, reason, began)
 
 
-def without_selector(service: Manifest) -> Manifest:
-    """The rendered Service as its own field manager applies it: the selector is not its business."""
-    return {**service, "spec": {key: value for key, value in service["spec"].items() if key != "selector"}}
+def identity_of(front: Front) -> Manifest:
+    """The live object's apiVersion, kind, name and namespace: what a list leaves out of its items is put in."""
+    return {"apiVersion": API_VERSIONS[front.kind], "kind": front.kind, "metadata": front.live["metadata"]}
 
 
 def annotated(manifest: Manifest, notes: Mapping[str, str]) -> Manifest:
     """`manifest` with more annotations."""
     meta = manifest["metadata"]
     return {**manifest, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), **notes}}}
+
+
+def with_reason(action: Remember, reason: str, desired: Desired) -> Remember:
+    """A rejection whose reason was not known when it was planned, with that."""
+    found = read_rejection(action.manifest["metadata"]["annotations"])
+    at = found.at if found else 0.0
+    rejection = Rejection(desired.revision, desired.version, desired.commit, reason, at)
+    return replace(action, manifest=annotated(action.manifest, write_rejection(rejection)), reason=reason)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from reconciler.core.action import Purpose
 from reconciler.core.diff import Difference
+from reconciler.core.live import GIT_REPLICAS
 from reconciler.core.model import ANNOTATION_RENDERING, PREFIX
-from reconciler.core.observed import GIT_REPLICAS
 
 _NOTES = "metadata.annotations."
 _CLAIM = f"{_NOTES}{PREFIX}promoted-"

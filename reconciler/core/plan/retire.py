@@ -11,11 +11,10 @@ from dataclasses import replace
 
 from reconciler.core.action import Action, Ref, Remember, Retire
 from reconciler.core.health import ready_pods
-from reconciler.core.memory import Doom
+from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.model import ADOPTED
-from reconciler.core.observed import Workload
 from reconciler.core.plan.manifests import remember
-from reconciler.core.plan.view import View, nobody_serves, ref_of, serves
+from reconciler.core.plan.view import View, doom_of, nobody_serves, ref_of, serves
 
 DRAIN_MARGIN = 2.0
 """Seconds between a confirmed switch and the first deletion of a colour that was in service, whatever
@@ -34,39 +33,39 @@ that crashes seconds after each start has been ready, too."""
 def clean_up(view: View, going: tuple[Workload, ...] = ()) -> tuple[tuple[Action, ...], float | None]:
     """Deletions that are due, and when (epoch seconds) the next one will be.
 
-    `going` Deployments are about to be scaled to zero by the caller, and noted as such together with the others.
+    `going` workloads are about to be scaled to zero by the caller, and noted as such together with the others.
     """
     due, ahead = [], []
-    for workload in view.observed.workloads:
-        fate = _fate(view, workload)
+    for revision in view.observed.revisions:
+        fate = _fate(view, revision)
         if isinstance(fate, float):
             ahead.append(fate)
         elif fate is not None:
-            due.append((workload, fate))
-    notes = _note(view, [*going, *(workload for workload, _ in due)])
-    retired = [action for workload, why in due for action in _retire(view, workload, *why)]
+            due.append((revision, fate))
+    notes = _note(view, [*going, *(workload for revision, _ in due for workload in revision.workloads)])
+    retired = [action for revision, why in due for action in _retire(view, revision, *why)]
     return (*notes, *retired, *_orphans(view)), min(ahead, default=None)
 
 
 def _note(view: View, going: Iterable[Workload]) -> Iterator[Remember]:
-    """The note on the Service by which a switch and a deletion exclude each other (see `memory.Doom`)."""
-    doomed = frozenset(Doom(each.revision, each.resource_version) for each in going)
-    if view.service and not doomed <= view.memory.doomed:
-        names = ", ".join(sorted(each.revision for each in doomed))
-        yield remember(view.service, replace(view.memory, doomed=doomed), "", f"{names} is about to go")
+    """The note on the active Service by which a switch and a deletion exclude each other (see `memory.Doom`)."""
+    doomed = frozenset(map(doom_of, going))
+    if view.front and not doomed <= view.memory.doomed:
+        names = ", ".join(sorted({each.revision for each in doomed}))
+        yield remember(view.front, replace(view.memory, doomed=doomed), "", f"{names} is about to go")
 
 
-def _fate(view: View, workload: Workload) -> tuple[str, str] | float | None:
+def _fate(view: View, revision: LiveRevision) -> tuple[str, str] | float | None:
     """One revision's end: event and reason of a deletion now, the time at which it is due, or None while events alone
     can decide."""
-    if _protected(view, workload) or workload.deleting or serves(view, workload):
+    if _protected(view, revision) or revision.deleting or serves(view, revision.revision):
         return None
-    former = view.memory.former(workload.revision)
+    former = view.memory.former(revision.revision)
     if former is None:
-        if workload.revision.startswith(ADOPTED) or (nobody_serves(view) and ready_pods(workload)):
+        if revision.revision.startswith(ADOPTED) or (nobody_serves(view) and ready_pods(revision)):
             return None  # the Service was deleted or moved by hand: nothing that may serve goes before it is back
-        return _why_never_active(view, workload)
-    due, steady = retirement_due(view, workload), _steady_from(view)
+        return _why_never_active(view, revision)
+    due, steady = retirement_due(view, revision), _steady_from(view)
     if due is None or steady is None or former.until is None:
         return None
     when = max(due, steady, _followed_from(view))
@@ -76,15 +75,20 @@ def _fate(view: View, workload: Workload) -> tuple[str, str] | float | None:
 
 
 def _steady_from(view: View) -> float | None:
-    """From when on (epoch seconds) the active colour has proved that it can stand alone: one of its pods has been ready
-    for as long as the old colour was to be kept, or for `STEADY`. None: no pod of it is ready."""
-    active = view.active
-    if active is None:
+    """From when on (epoch seconds) the active colour has proved that it can stand alone: of each workload one pod has
+    been ready for as long as the old colour was to be kept, or for `STEADY`. None: no pod of one is ready."""
+    if view.active is None:
         return None
-    if active.replicas == 0:
-        return view.now  # scaled to zero by hand, and so meant
     wait = min(STEADY, view.desired.app.strategy.scale_down_delay)
-    return min((pod.ready_since + wait for pod in active.pods if pod.name in ready_pods(active)), default=None)
+    # One scaled to zero by hand is meant so.
+    since = [_ready_since(each) for each in view.active.workloads if each.replicas > 0]
+    proved = [at + wait for at in since if at is not None]
+    return None if len(proved) < len(since) else max(proved, default=view.now)
+
+
+def _ready_since(workload: Workload) -> float | None:
+    ready = ready_pods(workload)
+    return min((pod.ready_since for pod in workload.pods if pod.name in ready), default=None)
 
 
 def _followed_from(view: View) -> float:
@@ -93,34 +97,35 @@ def _followed_from(view: View) -> float:
     return 0.0 if back is None else back + NODES_BEHIND + DRAIN_MARGIN
 
 
-def retirement_due(view: View, workload: Workload) -> float | None:
+def retirement_due(view: View, revision: LiveRevision) -> float | None:
     """When (epoch seconds) a formerly active revision may go. None: it never was active, or the switch that replaced it
     is not confirmed."""
-    former, confirmed_at = view.memory.former(workload.revision), view.memory.confirmed_at
+    former, confirmed_at = view.memory.former(revision.revision), view.memory.confirmed_at
     if former is None or former.until is None or confirmed_at is None:
         return None
     return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + DRAIN_MARGIN)
 
 
-def _protected(view: View, workload: Workload) -> bool:
+def _protected(view: View, revision: LiveRevision) -> bool:
     """Desired, selected, or last known as active: never to be touched."""
     noted = view.memory.active
-    names = {view.desired.revision, noted.revision if noted else None, *(each.revision for each in view.selected)}
-    return workload.revision in names
+    led_to = (each.revision for service in view.observed.services for each in view.led_to(service))
+    selected = (each.revision for each in view.selected)
+    return revision.revision in {view.desired.revision, noted.revision if noted else None, *selected, *led_to}
 
 
-def _why_never_active(view: View, workload: Workload) -> tuple[str, str]:
-    rejection = view.memory.rejection or workload.rejection
-    if rejection and rejection.revision == workload.revision:
+def _why_never_active(view: View, revision: LiveRevision) -> tuple[str, str]:
+    rejection = view.memory.rejection or revision.rejection
+    if rejection and rejection.revision == revision.revision:
         return "retired", "it was rejected, and Git wants another revision now"
     return "overtaken", f"commit {view.desired.commit[:12]} wants {view.desired.version}"
 
 
-def _retire(view: View, workload: Workload, event: str, reason: str) -> Iterator[Retire]:
-    """The Deployment first: its configuration is of no use to anybody else, and is found again if we die in between."""
-    who = workload.revision, workload.version, workload.colour
-    yield Retire(*who, (ref_of("Deployment", workload),), event, reason)
-    configs = tuple(_gone_with(view, {workload.revision}))
+def _retire(view: View, revision: LiveRevision, event: str, reason: str) -> Iterator[Retire]:
+    """The workloads first: what else it has is of no use to anybody, and is found again if we die in between."""
+    who = revision.revision, revision.version, revision.colour
+    yield Retire(*who, tuple(map(ref_of, revision.workloads)), event, reason)
+    configs = tuple(_gone_with(view, {revision.revision}))
     if configs:
         yield Retire(*who, configs, "", "they belong to it")
 
@@ -129,15 +134,15 @@ def _gone_with(view: View, revisions: Container[str]) -> Iterator[Ref]:
     """The configuration of these revisions, as far as it is not being deleted already."""
     for each in view.observed.configs:
         if each.revision in revisions and not each.deleting:
-            yield ref_of(each.kind, each)
+            yield ref_of(each)
 
 
 def _orphans(view: View) -> Iterator[Retire]:
-    """Configuration whose Deployment is gone, and that no pod can need: a daemon stopped between two deletions."""
+    """Configuration whose workloads are gone, and that no pod can need: a daemon stopped between two deletions."""
     noted = view.memory.active
     known = {view.desired.revision, noted.revision if noted else ""}
-    kept = known | view.observed.serving | view.observed.running | {each.revision for each in view.observed.workloads}
+    kept = known | view.observed.serving | view.observed.running | {each.revision for each in view.observed.revisions}
     for revision in sorted({each.revision for each in view.observed.configs} - kept):
         refs = tuple(_gone_with(view, {revision}))
         if refs:
-            yield Retire(revision, "", view.desired.slot.colour, refs, "leftovers_deleted", "its Deployment is gone")
+            yield Retire(revision, "", view.desired.slot.colour, refs, "leftovers_deleted", "its workloads are gone")

@@ -5,47 +5,67 @@ A pod template that is in service is never written (`never-cut-the-active`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Apply, Handover
-from reconciler.core.health import explain, ready_pods
+from reconciler.core.front import route_of, same_route, without_route
+from reconciler.core.health import explain, is_down, ready_pods
+from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Active, Memory
-from reconciler.core.observed import ActiveService, Workload
+from reconciler.core.observed import Front, led_workloads
 from reconciler.core.phase import Phase
-from reconciler.core.plan.manifests import remember, switch_manifest, without_selector
-from reconciler.core.plan.promote import cut_over
+from reconciler.core.plan.astray import follow
+from reconciler.core.plan.cutover import cut_over
+from reconciler.core.plan.manifests import remember, switch_manifest
 from reconciler.core.plan.retire import clean_up
-from reconciler.core.plan.upkeep import repairs, service_repair
+from reconciler.core.plan.upkeep import front_repairs, repairs
 from reconciler.core.plan.view import Plan, View, claim_of, is_fit, ref_of
 
 
 def settle(view: View) -> Plan:
     """Keeps the active revision as Git says, confirms its switch, and lets the earlier ones go."""
-    service, memory = view.service, view.memory
-    assert service is not None
-    noted = memory.active
-    if noted is None or noted.revision != view.desired.revision:
-        found = _with_forgotten(view, memory.switched(view.as_active(view.now)))
-        why = "the selector was found pointing here"
-        return Plan(Phase.CONFIRMING, why, (remember(service, found, "switched", why),))
-    if service.selector != view.desired.selector and view.target and is_fit(view, view.target):
-        why = "the selector's form changed in the templates"
-        return Plan(Phase.CONFIRMING, why, (cut_over(view, claim_of(view), why),))
-    if service.needs_handover:
-        manifest = switch_manifest(view.desired, memory, service.selector)
-        handover = Handover(ref_of("Service", service), without_selector(view.desired.service), manifest)
-        return Plan(Phase.CONFIRMING, "the Service's fields are handed over", (handover,))
+    front, memory = view.front, view.memory
+    assert front is not None
+    if route := _put_right(view, front):
+        return route
     applies, refused = repairs(view)
     # Notes on the Service go before repairs of it: whoever fights us over a field must not keep us from them.
-    last = tuple(service_repair(view, service))
+    last = tuple(front_repairs(view))
     if memory.confirmed_at is None:
-        return _confirm(view, service, applies, last)
+        return _confirm(view, front, applies, last)
     phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
-        return Plan(phase, reason, (*applies, remember(service, forgotten, "rejection_cleared"), *last))
+        return Plan(phase, reason, (*applies, remember(front, forgotten, "rejection_cleared"), *last))
     leftovers, due = clean_up(view)
     return Plan(phase, reason, (*applies, *leftovers, *last), due)
+
+
+def _put_right(view: View, front: Front) -> Plan | None:
+    """What comes before all else: that the memory says what the routes show, that all lead to one revision, and that
+    every field has its owner."""
+    noted = view.memory.active
+    if noted is None or noted.revision != view.desired.revision:
+        found = _with_forgotten(view, view.memory.switched(view.as_active(view.now)))
+        why = "the selector was found pointing here"
+        return Plan(Phase.CONFIRMING, why, (remember(front, found, "switched", why),))
+    if not same_route(front.route, route_of(view.desired.front)) and view.target and is_fit(view, view.target):
+        why = "the selector's form changed in the templates"
+        return Plan(Phase.CONFIRMING, why, (cut_over(view, claim_of(view), why),))
+    if moved := follow(view):
+        return Plan(Phase.CONFIRMING, moved.reason, (moved,))
+    handovers = tuple(_handovers(view, front))
+    return Plan(Phase.CONFIRMING, "fields are handed over", handovers) if handovers else None
+
+
+def _handovers(view: View, front: Front) -> Iterator[Handover]:
+    live = {(each.kind, each.name): each for each in view.observed.fronts}
+    for rendered in view.desired.fronts:
+        there = live.get((rendered["kind"], rendered["metadata"]["name"]))
+        if there and there.needs_handover:
+            kept = switch_manifest(rendered, view.memory if there is front else None, there.route)
+            yield Handover(ref_of(there), without_route(rendered), kept)
 
 
 def _with_forgotten(view: View, memory: Memory) -> Memory:
@@ -53,49 +73,54 @@ def _with_forgotten(view: View, memory: Memory) -> Memory:
     one: it is kept as long as a former one is."""
     if view.memory.active is not None:
         return memory
-    others = (w for w in view.observed.workloads if w.revision != view.desired.revision and w.completed)
-    former = (Active(w.revision, w.version, w.colour, w.commit, w.created, view.now) for w in others)
+    others = (e for e in view.observed.revisions if e.revision != view.desired.revision and e.completed)
+    former = (Active(e.revision, e.version, e.colour, e.commit, e.created, view.now) for e in others)
     return replace(memory, history=tuple(former))
 
 
 def _settled_phase(view: View, refused: str) -> Phase:
     if refused:
         return Phase.DRIFTED
-    if _is_down(view.target):
+    if is_down(view.target):
         return Phase.DEGRADED
-    alone = all(each.revision == view.desired.revision for each in view.observed.workloads)
+    alone = all(each.revision == view.desired.revision for each in view.observed.revisions)
     return Phase.STABLE if alone else Phase.RETAINING
 
 
-def _is_down(target: Workload | None) -> bool:
-    """Whether nobody is served, though somebody should be: a Deployment scaled to zero by hand is meant so."""
-    return target is None or (target.replicas > 0 and not ready_pods(target))
-
-
 def _strays(view: View) -> str:
-    """Services that are not the active one (any more): what they lead to is kept for them."""
-    names = ", ".join(view.observed.strays)
-    return f"{names}: not the active Service any more. Delete it when no client uses it" if names else ""
+    """Services that Git does not know (any more): what they lead to is kept for them."""
+    names = ", ".join(view.strays)
+    return f"{names}: not in the templates any more. Delete it when no client uses it" if names else ""
 
 
-def _shortfall(target: Workload | None) -> str:
+def _shortfall(target: LiveRevision | None) -> str:
     """What the active revision lacks, in words; '' if nothing."""
     if target is None:
-        return "its Deployment is gone"
+        return "its workloads are gone"
     return explain(target) if len(ready_pods(target)) < target.replicas else ""
 
 
-def _confirm(view: View, service: ActiveService, applies: tuple[Apply, ...], last: tuple[Apply, ...]) -> Plan:
+def _confirm(view: View, front: Front, applies: tuple[Apply, ...], last: tuple[Apply, ...]) -> Plan:
     """A switch counts as done when all of the new colour's ready pods, and no pods of another, are the endpoints."""
-    wanted = ready_pods(view.target) if view.target else frozenset()
-    others = [pod for pod, revision in service.endpoints.items() if revision != view.desired.revision]
-    if not wanted or others or not wanted <= service.endpoints.keys():
-        if _is_down(view.target):
+    fronts = (*view.services, front)
+    others = sum(1 for each in fronts for revision in each.endpoints.values() if revision != view.desired.revision)
+    count = len({pod for each in fronts for pod in each.endpoints})
+    if others or not all(_has_all(view, each) for each in fronts):
+        if is_down(view.target):
             return Plan(Phase.DEGRADED, _shortfall(view.target), (*applies, *last))
-        reason = f"{len(service.endpoints)} endpoints, {len(others)} of them not of {view.desired.version}"
+        reason = f"{count} endpoints, {others} of them not of {view.desired.version}"
         return Plan(Phase.CONFIRMING, reason, (*applies, *last))
     confirmed = replace(view.memory, confirmed_at=view.now, rejection=None)
-    reason = f"{len(wanted)} endpoints, all of {view.desired.version}"
+    reason = f"{count} endpoints, all of {view.desired.version}"
     switched_at = view.memory.active.since if view.memory.active else None
-    noted = remember(service, confirmed, "switch_confirmed", reason, switched_at)
+    noted = remember(front, confirmed, "switch_confirmed", reason, switched_at)
     return Plan(Phase.CONFIRMING, reason, (*applies, noted, *last))
+
+
+def _has_all(view: View, front: Front) -> bool:
+    """Whether every ready pod that it leads to is an endpoint, and there is one."""
+    if view.target is None:
+        return False
+    led = (each for each in led_workloads(view.observed, front) if each.revision == view.desired.revision)
+    wanted = {pod for each in led for pod in ready_pods(each)}
+    return bool(wanted) and wanted <= front.endpoints.keys()

@@ -9,27 +9,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Apply, Purpose
+from reconciler.core.front import without_route
+from reconciler.core.live import Workload
 from reconciler.core.memory import Claim
-from reconciler.core.model import Manifest
-from reconciler.core.observed import ActiveService, Workload
-from reconciler.core.plan.manifests import Size, without_selector, workload_manifest
+from reconciler.core.model import Component, Manifest
+from reconciler.core.observed import Front
+from reconciler.core.plan.manifests import Size, identity_of, switch_manifest, workload_manifest
 from reconciler.core.plan.ports import clash, written_over
 from reconciler.core.plan.purpose import purpose_of
-from reconciler.core.plan.view import View, claim_of, compared, ref_of
+from reconciler.core.plan.view import View, claim_of, compared, counterpart, live_of, ref_of
 
 
 def upkeep_of_active(view: View) -> tuple[Apply, ...]:
     """Repairs of the active revision while Git wants another one, which may be for days if that was rejected."""
-    if view.standing is None or view.service is None:
+    if view.standing is None or view.front is None:
         return ()
     of_active = replace(view, desired=view.standing, standing=None)
-    if not of_active.desired_is_active or view.memory.confirmed_at is None or view.service.needs_handover:
+    if not of_active.desired_is_active or view.memory.confirmed_at is None or view.front.needs_handover:
         return ()
-    target = of_active.target
-    size = Size(target.replicas, target.noted_replicas) if target else None
-    applies, _ = repairs(of_active, size)
+    applies, _ = repairs(of_active, keep_size=True)
     # A commit after that one may have changed it in place: then it is not known here how it shall be.
-    return tuple(a for a in (*applies, *service_repair(of_active, view.service)) if a.purpose is Purpose.REPAIR)
+    return tuple(a for a in (*applies, *front_repairs(of_active)) if a.purpose is Purpose.REPAIR)
 
 
 def apply_configs(view: View) -> Iterator[Apply]:
@@ -42,44 +42,47 @@ def apply_configs(view: View) -> Iterator[Apply]:
             continue
         manifest, found = compared(view, rendered, there.live)
         if found:
-            yield Apply(manifest, purpose_of(found), ref_of(there.kind, there), found)
+            yield Apply(manifest, purpose_of(found), ref_of(there), found)
 
 
-def repairs(view: View, size: Size | None = None) -> tuple[tuple[Apply, ...], str]:
-    """Puts owned fields of the colour's objects back; its size is Git's, unless another is given.
+def repairs(view: View, keep_size: bool = False) -> tuple[tuple[Apply, ...], str]:
+    """Puts owned fields of the colour's objects back; its size is Git's, unless it is to be kept.
 
-    Returns what to apply, and why a drift of the pod template is left alone ('' if none).
+    Returns what to apply, and why a drift of a pod template is left alone ('' if none).
     """
-    applies = [*apply_configs(view)]
-    refused = ""
-    target = view.target
-    if target is None:
-        whole = Size(view.desired.replicas, str(view.desired.replicas))
-        applies.append(Apply(workload_manifest(view.desired, whole, claim_of(view)), Purpose.REPAIR))
-    elif not target.deleting:
-        size = size or _size_in_service(view, target)
-        manifest = workload_manifest(view.desired, size, _claim_in_service(view, target))
-        manifest, found = compared(view, manifest, target.live)
-        in_template = [str(each) for each in found if each.path.startswith(("spec.template", "spec.selector"))]
-        if in_template:
-            refused = f"Deployment {target.name} was edited by hand: {'; '.join(in_template)}"
-        elif found or target.rejection:
-            applies.append(Apply(manifest, purpose_of(found), ref_of("Deployment", target), found, reason=size.why))
-    return tuple(applies), refused
+    applies, refused = [*apply_configs(view)], []
+    for component in view.desired.components:
+        live = live_of(view, component)
+        if live is None:
+            whole = Size(component.replicas, str(component.replicas))
+            applies.append(Apply(workload_manifest(component, whole, claim_of(view)), Purpose.REPAIR))
+        elif not live.deleting:
+            kept = Size(live.replicas, live.noted_replicas) if keep_size else _size_in_service(view, component, live)
+            manifest = workload_manifest(component, kept, _claim_in_service(view, live))
+            manifest, found = compared(view, manifest, live.live)
+            in_template = [str(each) for each in found if each.path.startswith(("spec.template", "spec.selector"))]
+            if in_template:
+                refused.append(f"{live.kind} {live.name} was edited by hand: {'; '.join(in_template)}")
+            elif found or live.rejection:
+                applies.append(Apply(manifest, purpose_of(found), ref_of(live), found, reason=kept.why))
+    return tuple(applies), "; ".join(refused)
 
 
-def service_repair(view: View, service: ActiveService) -> Iterator[Apply]:
-    """Puts owned fields of the Service back, all but the selector, which is the switch's."""
-    rendered, found = compared(view, without_selector(view.desired.service), service.live)
-    if found:
-        over = _over(view, service) if clash(view.desired, service) else None
-        yield Apply(rendered, purpose_of(found), ref_of("Service", service), found, over=over)
+def front_repairs(view: View) -> Iterator[Apply]:
+    """Puts owned fields of the Services and the Ingress back, all but their routes, which are the switch's."""
+    live = {(each.kind, each.name): each for each in view.observed.fronts}
+    for rendered in view.desired.fronts:
+        there = live.get((rendered["kind"], rendered["metadata"]["name"]))
+        if there is None:
+            continue
+        manifest, found = compared(view, without_route(rendered), there.live)
+        if found:
+            over = _over(rendered, there) if clash(rendered, there) else None
+            yield Apply(manifest, purpose_of(found), ref_of(there), found, over=over)
 
 
-def _over(view: View, service: ActiveService) -> Manifest:
-    meta = {key: service.live["metadata"][key] for key in ("name", "namespace")}
-    identity = {"apiVersion": "v1", "kind": "Service", "metadata": meta}
-    return {**identity, "spec": {"ports": written_over(view.desired, service)}}
+def _over(rendered: Manifest, service: Front) -> Manifest:
+    return switch_manifest(identity_of(service), None, {}, written_over(rendered, service))
 
 
 def _claim_in_service(view: View, target: Workload) -> Claim | None:
@@ -90,14 +93,15 @@ def _claim_in_service(view: View, target: Workload) -> Claim | None:
     return Claim(active.commit, active.since)
 
 
-def _size_in_service(view: View, target: Workload) -> Size:
+def _size_in_service(view: View, component: Component, target: Workload) -> Size:
     """The live count is respected (an autoscaler or a person set it) until Git asks for another one.
 
     Until the switch is confirmed it is no less than what the colour before it had, and what Git had asked of that one
     stays noted: whether Git asks for another count than before is told by it.
     """
-    asked, left = view.desired.replicas, view.memory.history[:1]
-    before = view.observed.workload(left[0].revision) if left and view.memory.confirmed_at is None else None
+    asked, left = component.replicas, view.memory.history[:1]
+    earlier = view.observed.revision(left[0].revision) if left and view.memory.confirmed_at is None else None
+    before = counterpart(view, component, earlier)
     noted = before.noted_replicas if before else target.noted_replicas
     changed = noted not in ("", str(asked))
     wanted, why = (asked, f"Git asks for {asked}") if changed else (target.replicas, "")

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.action import Action, Ref
 from reconciler.core.diff import Difference, differences
+from reconciler.core.front import route_of, same_route
 from reconciler.core.health import can_serve, is_ready
 from reconciler.core.ignore import as_left
+from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection
-from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, ActiveService, Config, Observed, Workload
+from reconciler.core.model import Component, Desired, Manifest
+from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Config, Front, Observed, led_to
 from reconciler.core.phase import Phase
 from reconciler.core.place import manager_of
 
@@ -39,31 +41,44 @@ class View:
     standing: Desired | None = None
 
     @property
-    def service(self) -> ActiveService | None:
-        """The active Service, if it exists."""
-        return self.observed.service
+    def front(self) -> Front | None:
+        """The active Service or Ingress, if it exists."""
+        return self.observed.front
 
     @property
     def memory(self) -> Memory:
         """What it remembers; an empty memory while there is none."""
-        return self.service.memory if self.service else Memory()
+        return self.front.memory if self.front else Memory()
 
     @property
-    def target(self) -> Workload | None:
-        """The desired revision's Deployment, if it exists."""
-        return self.observed.workload(self.desired.revision)
+    def target(self) -> LiveRevision | None:
+        """What is there of the desired revision."""
+        return self.observed.revision(self.desired.revision)
 
     @property
-    def selected(self) -> tuple[Workload, ...]:
-        """The workloads that the selector matches: one, unless somebody wrote another selector."""
-        if not self.service or not self.service.selector:
-            return ()
-        selector = self.service.selector.items()
-        return tuple(w for w in self.observed.workloads if selector <= w.pod_labels.items())
+    def services(self) -> tuple[Front, ...]:
+        """The live Services that move with the active one."""
+        known = {each["metadata"]["name"] for each in self.desired.services}
+        return tuple(each for each in self.observed.services if each.name in known)
 
     @property
-    def active(self) -> Workload | None:
-        """The workload that traffic goes to; of several, the one that was switched to. None: the selector matches none
+    def strays(self) -> tuple[str, ...]:
+        """Names of Services of ours that Git does not know, or not any more."""
+        known = {each.name for each in self.services}
+        return tuple(each.name for each in self.observed.services if each.name not in known)
+
+    def led_to(self, front: Front) -> tuple[LiveRevision, ...]:
+        """The revisions that a Service or Ingress leads to: one, unless somebody wrote another route."""
+        return led_to(self.observed, front)
+
+    @property
+    def selected(self) -> tuple[LiveRevision, ...]:
+        """The revisions that the active Service or Ingress leads to."""
+        return self.led_to(self.front) if self.front else ()
+
+    @property
+    def active(self) -> LiveRevision | None:
+        """The revision that traffic goes to; of several, the one that was switched to. None: the route leads to none
         of ours, or there is no Service."""
         noted = self.memory.active
         known = (each for each in self.selected if noted and each.revision == noted.revision)
@@ -72,10 +87,10 @@ class View:
     @property
     def desired_is_active(self) -> bool:
         """Whether traffic goes where Git wants it, and nowhere else."""
-        if not self.service:
+        if not self.front:
             return False
         alone = [each.revision for each in self.selected] == [self.desired.revision]
-        return alone or self.service.selector == self.desired.selector
+        return alone or same_route(self.front.route, route_of(self.desired.front))
 
     @property
     def rejection(self) -> Rejection | None:
@@ -124,25 +139,30 @@ def _is_over(view: View, claim: Claim) -> bool:
 
 
 def is_doomed(view: View) -> bool:
-    """Whether some daemon said that it is about to delete the desired revision's Deployment, or scale it to zero, and
-    that can still happen: the Deployment is as it was then."""
-    target = view.target
-    return target is not None and Doom(target.revision, target.resource_version) in view.memory.doomed
+    """Whether some daemon said that it is about to delete a workload of the desired revision, or scale it to zero, and
+    that can still happen: the workload is as it was then."""
+    workloads = view.target.workloads if view.target else ()
+    return any(doom_of(each) in view.memory.doomed for each in workloads)
 
 
-def serves(view: View, workload: Workload) -> bool:
-    """Whether any Service of the app has a ready endpoint of this revision."""
-    return workload.revision in view.observed.serving
+def doom_of(workload: Workload) -> Doom:
+    """The note that this very state of it is about to go."""
+    return Doom(workload.revision, workload.resource_version)
+
+
+def serves(view: View, revision: str) -> bool:
+    """Whether clients may reach a ready endpoint of this revision."""
+    return revision in view.observed.serving
 
 
 def nobody_serves(view: View) -> bool:
     """Whether clients get no answer at all: there is no Service, or it has no ready endpoint."""
-    return view.service is None or not view.service.endpoints
+    return view.front is None or not view.front.endpoints
 
 
-def is_fit(view: View, target: Workload) -> bool:
+def is_fit(view: View, target: LiveRevision) -> bool:
     """Whether traffic may move to `target`: it is wholly ready; or it served before, can serve with what it has, and
-    that is better than what is, since nobody serves now or a hand moved the selector off it."""
+    that is better than what is, since nobody serves now or a hand moved the route off it."""
     if is_ready(target):
         return True
     noted = view.memory.active
@@ -150,6 +170,26 @@ def is_fit(view: View, target: Workload) -> bool:
     return can_serve(target) and (moved_off or nobody_serves(view))
 
 
-def ref_of(kind: str, live: Workload | ActiveService | Config) -> Ref:
+def is_whole(view: View) -> bool:
+    """Whether every workload of the desired revision is there."""
+    return all(live_of(view, each) for each in view.desired.components)
+
+
+def live_of(view: View, component: Component) -> Workload | None:
+    """The live workload of the desired revision that a rendered one is about."""
+    manifest = component.manifest
+    return view.target.find(manifest["kind"], manifest["metadata"]["name"]) if view.target else None
+
+
+def counterpart(view: View, component: Component, of: LiveRevision | None) -> Workload | None:
+    """The workload of another revision that corresponds to `component`: by its name, or since each is the only one."""
+    workloads = of.workloads if of else ()
+    of_kind = [each for each in workloads if each.kind == component.manifest["kind"]]
+    if len(workloads) == len(of_kind) == len(view.desired.components) == 1:
+        return of_kind[0]
+    return next((each for each in of_kind if each.component == component.name), None)
+
+
+def ref_of(live: Workload | Front | Config) -> Ref:
     """The live object, pinned to the state that it was seen in."""
-    return Ref(kind, live.name, live.uid, live.resource_version)
+    return Ref(live.kind, live.name, live.uid, live.resource_version)

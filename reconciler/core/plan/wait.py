@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from reconciler.core.phase import Phase
-from reconciler.core.plan.promote import preconditions, stand_in
+from reconciler.core.plan.promote import preconditions
 from reconciler.core.plan.retire import clean_up
+from reconciler.core.plan.stand_in import stand_in
 from reconciler.core.plan.upkeep import upkeep_of_active
 from reconciler.core.plan.view import Plan, View, nobody_serves
 

@@ -1,0 +1,94 @@
+"""The writes that move traffic. Nothing else in this project writes a route.
+
+An app's further Services move first, one right after the other, and the active one, which holds the memory, last: what
+it says is active has been switched to as a whole. A daemon that is killed in between, or finds a Service elsewhere for
+another reason, does what is left in its next cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from reconciler.core.action import CreateFront, Move, Remember, Switch
+from reconciler.core.front import route_of, same_route
+from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
+from reconciler.core.model import Manifest
+from reconciler.core.observed import Front
+from reconciler.core.plan.manifests import annotated, identity_of, remember, switch_manifest
+from reconciler.core.plan.ports import clash, moving_ports, written_over
+from reconciler.core.plan.view import View, ref_of
+
+
+def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch:
+    """Moves traffic to the desired revision: a moved route, or a new Service that leads there already. `reason`, if it
+    is none of the usual ones."""
+    to = view.as_active(view.now)
+    moves = along(view)
+    if not view.front:
+        memory = Memory(active=to)
+        manifest = annotated(view.desired.front, write_memory(memory))
+        return CreateFront(manifest, to, claim.since, moves)
+    source = _source(view)
+    move = _move(view.desired.front, view.front, view.memory.switched(to, source))
+    return Switch(
+        ref_of(view.front),
+        move.manifest,
+        to,
+        source,
+        began=claim.since,
+        rollback=view.memory.former(to.revision) is not None and (source is None or source.revision != to.revision),
+        reason=reason or _why_switch(view, source),
+        over=move.over,
+        along=moves,
+        refused=_refused(view, view.front, claim) if moves else None,
+    )
+
+
+def along(view: View) -> tuple[Move, ...]:
+    """What leads the further Services to the desired revision: those that are missing or lead elsewhere."""
+    live = {each.name: each for each in view.services}
+    moves = []
+    for rendered in view.desired.services:
+        there = live.get(rendered["metadata"]["name"])
+        if there is None:
+            moves.append(Move(rendered))
+        elif not same_route(there.route, route_of(rendered)):
+            moves.append(_move(rendered, there))
+    return tuple(moves)
+
+
+def _move(rendered: Manifest, live: Front, memory: Memory | None = None) -> Move:
+    over = clash(rendered, live)
+    ports = written_over(rendered, live) if over else moving_ports(rendered, live)
+    manifest = switch_manifest(rendered, memory, route_of(rendered), ports)
+    held: list[Any] = live.live["spec"]["ports"] if ports else []
+    return Move(manifest, ref_of(live), over, switch_manifest(identity_of(live), None, live.route, held))
+
+
+def _refused(view: View, front: Front, claim: Claim) -> Remember:
+    """What is written down when a Service refuses to be moved: else the same would be tried again and again."""
+    wanted = view.desired
+    rejection = Rejection(wanted.revision, wanted.version, wanted.commit, "", view.now)
+    return remember(front, replace(view.memory, rejection=rejection), "rejected", "", claim.since)
+
+
+def _source(view: View) -> Active | None:
+    """What the route leads to before the switch: by the route itself, the memory only adds to it."""
+    active, noted = view.active, view.memory.active
+    if active is None:
+        return noted
+    if noted and noted.revision == active.revision:
+        return noted
+    return Active(active.revision, active.version, active.colour, active.commit, view.now)
+
+
+def _why_switch(view: View, source: Active | None) -> str:
+    noted = view.memory.active
+    if noted and (source is None or source.revision != noted.revision or noted.revision == view.desired.revision):
+        return "the selector had been moved by hand"
+    wanted = view.desired
+    changed = (
+        "" if source is None or source.version != wanted.version else " with another template, value or configuration"
+    )
+    return f"commit {wanted.commit[:12]} wants {wanted.version}{changed}"
