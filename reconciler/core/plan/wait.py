@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.phase import Phase
+from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.promote import preconditions
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -23,6 +24,8 @@ def may_wait(view: View) -> bool:
 
 def wait(view: View, why: str) -> Plan:
     """Everything goes on but the promotion."""
+    if moved := put_back(view):
+        return Plan(Phase.APPLYING, why, (moved,))
     leftovers, due = clean_up(view)
     writes = (*leftovers, *stand_in(view), *upkeep_of_active(view))
     return Plan(Phase.APPLYING, why, (*preconditions(view, writes), *writes), due)
