@@ -209,7 +209,8 @@ class Mirror:
             told = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace")
         except GitTooLarge as error:
             raise _too_much(place, str(error)) from None
-        lines = told.split("\n")  # `splitlines` would end a line within a name as well, at U+2028 for example
+        # `splitlines` would end a line within a name as well, at U+2028 for example.
+        lines = told.removesuffix("\n").split("\n") if told else []
         return {name: target for target, _, name in (line.partition("\t") for line in lines)}
 
     def _require_commit(self, git: Runner, place: Place, found: Found, deadline: float) -> None:
