@@ -30,7 +30,8 @@ def test_hand_moved_selector_is_put_back(scene: Scene) -> None:
     since = scene.daemon.mark()
     scene.cluster.patch("Service", APP, {"spec": {"selector": {REVISION: old, "version": "v1.0.0"}}})
     switched = scene.daemon.wait_for("switched", since=since, version="v2.0.0")
-    assert "by hand" in switched["reason"]
+    assert "by hand, by kubectl-edit" in switched["reason"]
+    assert (switched["from_revision"], switched["revision"]) == (old, new)
     until(lambda: scene.cluster.active_revision(APP) == new, "v2.0.0 selected again")
     scene.daemon.wait_for("switch_confirmed", since=since)
     no_request_failed(scene.load)

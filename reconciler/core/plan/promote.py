@@ -20,6 +20,7 @@ from reconciler.core.plan.manifests import (
     switch_manifest,
     workload_manifest,
 )
+from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
@@ -96,7 +97,7 @@ def put_back(view: View) -> Switch | None:
     of_active = replace(view, desired=view.standing, standing=None)
     if of_active.target is None or not is_fit(of_active, of_active.target):
         return None
-    back = cut_over(of_active, claim_of(of_active), "the selector had been moved by hand")
+    back = cut_over(of_active, claim_of(of_active), moved_by_hand(view))
     return back if isinstance(back, Switch) else None
 
 
@@ -206,7 +207,7 @@ def _source(view: View) -> Active | None:
 def _why_switch(view: View, source: Active | None) -> str:
     noted = view.memory.active
     if noted and (source is None or source.revision != noted.revision or noted.revision == view.desired.revision):
-        return "the selector had been moved by hand"
+        return moved_by_hand(view)
     wanted = view.desired
     changed = (
         "" if source is None or source.version != wanted.version else " with another template, value or configuration"
