@@ -16,6 +16,7 @@ from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memor
 from reconciler.core.model import Manifest
 from reconciler.core.observed import Front
 from reconciler.core.plan.manifests import annotated, identity_of, remember, switch_manifest
+from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
 from reconciler.core.plan.view import View, ref_of
 
@@ -86,7 +87,7 @@ def _source(view: View) -> Active | None:
 def _why_switch(view: View, source: Active | None) -> str:
     noted = view.memory.active
     if noted and (source is None or source.revision != noted.revision or noted.revision == view.desired.revision):
-        return "the selector had been moved by hand"
+        return moved_by_hand(view.front)
     wanted = view.desired
     changed = (
         "" if source is None or source.version != wanted.version else " with another template, value or configuration"
