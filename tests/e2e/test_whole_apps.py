@@ -45,7 +45,7 @@ def _first_release(scene: Scene, probe: PairLoad) -> str:
 
 
 def _settled(probe: PairLoad, version: str) -> None:
-    """Clients get one version alone, and go on to; no request has failed."""
+    """Clients get one version alone, another than before, and go on to; no request has failed."""
     probe.wait_until_settled(version)
     since = probe.pairs[-1].end
     probe.wait_for_count(40)
@@ -83,14 +83,16 @@ def test_all_switch_once_the_last_of_them_is_ready_and_back(
 
 
 def test_a_service_that_may_not_be_moved_takes_the_others_back(scene: Scene, probe: PairLoad) -> None:
-    """The API server refuses the active Service's move for good: the other, moved before it, returns; Git is told."""
+    """The API server refuses the active Service's move for good: the other, moved before it, returns; Git is told.
+
+    A node may hear late of both moves, or of neither. So what clients get is looked at after the next release.
+    """
     one = _first_release(scene, probe)
     with _refusing_moves(scene, A):
         commit, two, last = hold(scene, scene.daemon, "v2.0.0")
         let_go(last)
         rejected = scene.daemon.wait_for("rejected", commit=commit)
         until(lambda: _selected(scene) == (one, one), "both Services where they were")
-        _settled(probe, "v1.0.0")
     assert (rejected["version"], rejected["revision"]) == ("v2.0.0", two)
     assert "this Service stays where it is" in rejected["reason"] and not scene.daemon.find("switched", commit=commit)
     [back] = scene.daemon.find("switch_taken_back", commit=commit)
