@@ -134,14 +134,15 @@ def _refusing_moves(scene: Scene, service: str) -> Iterator[None]:
                 scene.cluster.delete(kind, name)
 
 
-def test_killed_between_two_services_it_comes_to_the_same_end(scene: Scene, probe: PairLoad, tmp_path: Path) -> None:
-    """SIGKILL when one Service has moved and the other has not: clients do see both; the next daemon ends it."""
+def _killed_in_between(scene: Scene, probe: PairLoad, tmp_path: Path) -> tuple[str, str, str]:
+    """Releases v1.0.0, and v2.0.0 with a daemon that dies when B has moved and A has not. Returns v2's commit, and both
+    revisions."""
     one = _first_release(scene, probe)
     assert scene.daemon.stop(timeout=30) == 0
     with Proxy(scene.sandbox.kubeconfig, tmp_path) as proxy:
         mortal = scene.another_daemon("mortal", proxy.kubeconfig)
         mortal.start()
-        _, two, last = hold(scene, mortal, "v2.0.0")
+        commit, two, last = hold(scene, mortal, "v2.0.0")
 
         def kill_after_the_first(call: Call, answered: bool) -> None:
             if (
@@ -158,6 +159,25 @@ def test_killed_between_two_services_it_comes_to_the_same_end(scene: Scene, prob
         until(lambda: not mortal.running, "the daemon killed between two writes", 60)
     assert _selected(scene) == (one, two)
     until(probe.mixed, "clients that get both versions")
+    return commit, one, two
+
+
+def test_killed_between_two_services_and_then_refused_it_takes_the_first_back(
+    scene: Scene, probe: PairLoad, tmp_path: Path
+) -> None:
+    """What the dead daemon moved is moved back by the next one, when the rest may not be moved."""
+    commit, one, _ = _killed_in_between(scene, probe, tmp_path)
+    with _refusing_moves(scene, A):
+        scene.daemon.start()
+        scene.daemon.wait_for("rejected", commit=commit)
+        until(lambda: _selected(scene) == (one, one), "both Services at v1.0.0")
+        _settled(probe, "v1.0.0")
+    assert not scene.daemon.find("bug"), scene.daemon.find("bug")
+
+
+def test_killed_between_two_services_it_comes_to_the_same_end(scene: Scene, probe: PairLoad, tmp_path: Path) -> None:
+    """SIGKILL when one Service has moved and the other has not: clients do see both; the next daemon ends it."""
+    _, one, two = _killed_in_between(scene, probe, tmp_path)
     scene.daemon.start()
     until(lambda: _selected(scene) == (two, two), "both Services at v2.0.0")
     _settled(probe, "v2.0.0")

@@ -291,8 +291,8 @@ def _kubernetes_event(about: Manifest, event: Event, at: float) -> Mapping[str, 
         # As client-go names its events: unique enough, and sorted by time.
         "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": meta["namespace"]},
         "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Service",
+            "apiVersion": KINDS[about["kind"]].api_version,
+            "kind": about["kind"],
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],
@@ -315,5 +315,5 @@ def _message(event: Event) -> str:
 
 def _words(value: Any) -> str:
     if isinstance(value, list):
-        return "; ".join(" ".join(str(part) for part in each.values()) for each in value)
+        return "; ".join(" ".join(map(str, each.values())) if isinstance(each, dict) else str(each) for each in value)
     return f"{value:g} s" if isinstance(value, float) else str(value)

@@ -42,7 +42,8 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch
         reason=reason or _why_switch(view, source),
         over=move.over,
         along=moves,
-        refused=_refused(view, view.front, claim) if moves else None,
+        # Also when nothing of it is left to move: a daemon that was killed in between has moved it.
+        refused=_refused(view, view.front, claim) if view.desired.services else None,
     )
 
 
