@@ -93,7 +93,7 @@ def parse_app_file(data: bytes, file: str, source: SourceSettings) -> App:
     problems += _unfit(model, name, namespace, source)
     if problems:
         raise report(problems, document)
-    return discovered_app_of(model, name, namespace, source.name, file, Passage(document, ("values",)))
+    return discovered_app_of(model, name, namespace, source.name, file, Passage(document, ("values",)), source.origin)
 
 
 def _document(data: bytes, file: str) -> Document:

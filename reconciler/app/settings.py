@@ -77,9 +77,14 @@ def parse_settings(text: str, where: str) -> Settings:
     problems += collect(document.data)
     if problems or model is None:
         raise report(problems, document)
-    apps = (app_of(each, Passage(document, ("apps", index, "values"))) for index, each in enumerate(model.apps))
+    sources = tuple(map(source_of, model.sources))
+    origins = {each.name: each.origin for each in sources}
+    apps = (
+        app_of(each, Passage(document, ("apps", index, "values")), origins[each.source])
+        for index, each in enumerate(model.apps)
+    )
     webhook = webhook_of(model.webhook) if model.webhook else None
-    return Settings(tuple(map(source_of, model.sources)), tuple(apps), webhook)
+    return Settings(sources, tuple(apps), webhook)
 
 
 def schema() -> str:

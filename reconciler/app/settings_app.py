@@ -8,7 +8,7 @@ from pydantic import Field
 
 from reconciler.app.settings_fields import FolderPath, Model, Name, Seconds, ServiceName, at_least, duration, rule
 from reconciler.core.ignore import parse_pointer
-from reconciler.core.model import App, Ignored, Strategy
+from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
 from reconciler.core.workload import MAX_REPLICAS
 
@@ -89,6 +89,10 @@ class AppFields(Model):
         description="Apps that must have settled before a new revision of this one is begun.",
     )
     suspend: bool = Field(default=False, description="Change nothing for this app.")
+    deletion_policy: Literal["orphan", "delete"] = Field(
+        default="orphan",
+        description="What becomes of its objects when it is removed: they stay and serve, or are deleted.",
+    )
 
 
 class AppModel(AppFields):
@@ -109,17 +113,17 @@ class AppFileModel(AppFields):
     )
 
 
-def app_of(model: AppModel, written: Passage) -> App:
-    """What the model says; its values were `written` there."""
-    return _app(model, model.name, model.namespace, model.source, model.path, written)
+def app_of(model: AppModel, written: Passage, origin: str) -> App:
+    """What the model says; its values were `written` there, and its source has that `origin`."""
+    return _app(model, model.name, model.namespace, model.source, model.path, written, origin=origin)
 
 
 def discovered_app_of(
-    model: AppFileModel, name: str, namespace: str, source: str, file: str, written: Passage | None
+    model: AppFileModel, name: str, namespace: str, source: str, file: str, written: Passage | None, origin: str
 ) -> App:
     """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
     folder = file.rpartition("/")[0] or "."
-    return _app(model, name, namespace, source, folder, written, file=file)
+    return _app(model, name, namespace, source, folder, written, file=file, origin=origin)
 
 
 def _app(
@@ -146,6 +150,7 @@ def _app(
         ignored=tuple(Ignored(e.kind, tuple(map(parse_pointer, e.json_pointers))) for e in model.ignore_differences),
         depends_on=tuple(model.depends_on),
         suspend=model.suspend,
+        deletion_policy=DeletionPolicy(model.deletion_policy),
         written=written,
         **more,
     )

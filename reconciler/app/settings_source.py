@@ -16,6 +16,7 @@ from reconciler.core.credentials import credentials_fault
 from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_fault, tag_fault
 from reconciler.core.glob import pattern_fault
 from reconciler.core.naming import wrong_subdomain
+from reconciler.core.revision import short_hash
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
@@ -73,6 +74,11 @@ class SourceSettings:
     apps: str = ""
     namespace: str = "default"
     namespaces: tuple[str, ...] = ("default",)
+
+    @property
+    def origin(self) -> str:
+        """Stands for the repository and ref: where it differs, it is another history of commits."""
+        return short_hash([self.url, self.ref.kind, self.ref.text])
 
 
 def _wrong_url(value: str) -> str:

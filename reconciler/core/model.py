@@ -55,6 +55,13 @@ class Strategy:
     preview_replica_count: int | None = None
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of an app's objects when Git, or the configuration, no longer has the app."""
+
+    ORPHAN = "orphan"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """Fields of every object of a kind that are left as they are: JSON Pointers (RFC 6901), split into their parts."""
@@ -72,7 +79,7 @@ class App:
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
     fields that are left as they are. `file` is the app.yaml that it was discovered in; '' for an app of the
-    configuration.
+    configuration. `origin` stands for the repository and ref that its source follows.
     """
 
     name: str
@@ -89,6 +96,8 @@ class App:
     depends_on: tuple[str, ...] = ()
     suspend: bool = False
     file: str = ""
+    deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
+    origin: str = ""
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 

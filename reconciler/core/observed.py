@@ -144,7 +144,7 @@ def observe(objects: Iterable[Manifest], active_service: str) -> Observed:
     `active_service` is the name of the Service that the app's strategy points to; other Services are ignored.
     """
     by_kind: dict[str, list[Manifest]] = {}
-    for each in filter(_is_ours, objects):
+    for each in filter(is_ours, objects):
         by_kind.setdefault(str(each.get("kind")), []).append(each)
     pods = [_pod(each) for each in by_kind.get("Pod", [])]
     services = [each for each in by_kind.get("Service", []) if each["metadata"]["name"] == active_service]
@@ -167,7 +167,7 @@ def timestamp(text: str | None) -> float:
     return datetime.fromisoformat(text).timestamp() if text else 0.0
 
 
-def _is_ours(live: Manifest) -> bool:
+def is_ours(live: Manifest) -> bool:
     """`own-things-only`: our label alone makes nothing ours, nor does a copy of ours with another name. Pods and
     EndpointSlices are others', and only read."""
     if live.get("kind") in ("Pod", "EndpointSlice"):

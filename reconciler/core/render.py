@@ -27,10 +27,13 @@ from reconciler.core.model import (
     App,
     Colour,
     Desired,
+    Manifest,
     Release,
     Slot,
 )
 from reconciler.core.objects import Object, Objects, sort_out
+from reconciler.core.plan.manifests import annotated
+from reconciler.core.removal import policy_notes
 from reconciler.core.revision import HASH_LENGTH, object_name, short_hash
 from reconciler.core.template import Rendered, draw
 from reconciler.core.workload import (
@@ -87,7 +90,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         slot=slot,
         replicas=replicas_of(objects.deployment),
         workload=_stamped(_workload(objects.deployment, app, {**shared, **coloured}, coloured, release, slot)),
-        service=_stamped(_labelled(objects.service, app, shared)),
+        service=_stamped(annotated(_labelled(objects.service, app, shared), policy_notes(app))),
         configs=tuple(_stamped(_labelled(each, app, {**shared, **coloured})) for each in objects.configs),
     )
 
@@ -246,7 +249,7 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     return manifest
 
 
-def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
+def _stamped(manifest: Manifest) -> dict[str, Any]:
     """With its name and the hash of itself: without the selector, which is the switch's, and without data, which may be
     secret (and changes the object's name anyway)."""
     spec = {key: value for key, value in manifest.get("spec", {}).items() if key != "selector"}
