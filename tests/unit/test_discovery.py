@@ -9,7 +9,7 @@ from reconciler.app.roster import Head, Roster, Seen, removed, roster
 from reconciler.app.settings import parse_settings
 from reconciler.core.dependencies import cycle
 from reconciler.core.glob import part_matches, pattern_fault
-from reconciler.core.model import App, Ignored, Strategy
+from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.errors import Invalid
 from tests.fakes.discovery import SOURCE, found
 from tests.fakes.git import FakeRepository
@@ -22,7 +22,7 @@ def parsed(text: str, file: str = FILE) -> App:
 
 
 def test_an_empty_file_is_an_app_named_after_its_folder() -> None:
-    assert parsed("") == App("web", "shop", "git", Strategy("web"), path="apps/web", file=FILE)
+    assert parsed("") == App("web", "shop", "git", Strategy("web"), path="apps/web", file=FILE, origin=SOURCE.origin)
 
 
 def test_every_field_arrives() -> None:
@@ -38,6 +38,7 @@ adopt: true
 ignoreDifferences: [{kind: Service, jsonPointers: [/metadata/annotations/a~1b]}]
 dependsOn: [db, cache]
 suspend: true
+deletionPolicy: delete
 """
     assert parsed(text) == App(
         "front",
@@ -54,6 +55,8 @@ suspend: true
         depends_on=("db", "cache"),
         suspend=True,
         file=FILE,
+        deletion_policy=DeletionPolicy.DELETE,
+        origin=SOURCE.origin,
     )
 
 
@@ -65,7 +68,7 @@ suspend: true
         ("\nnamespace: kube-system", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
         ("adopt: true\nnamespace: other", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
         ("namspace: shop", f"{FILE}:1: namspace: unknown key (did you mean `namespace`?)"),
-        ("deletionPolicy: delete", f"{FILE}:1: deletionPolicy: unknown key"),
+        ("deletionPolicy: prune", f"{FILE}:1: deletionPolicy: input should be 'orphan' or 'delete'"),
         ("suspend: yes", f"{FILE}:1: suspend: "),
         ("dependsOn: [web]", f"{FILE}:1: dependsOn: an app cannot wait for itself"),
         ("dependsOn: web", f"{FILE}:1: dependsOn: must be a list"),

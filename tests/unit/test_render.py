@@ -124,7 +124,10 @@ def test_objects_are_named_placed_and_labelled() -> None:
         "bluegreen.reconciler/commit": "a" * 40,
     }
     assert workload["spec"]["template"]["metadata"]["labels"] == {"app": "shop", **coloured}
-    assert stamp_taken_off(desired.service) == {}
+    assert stamp_taken_off(desired.service) == {
+        "bluegreen.reconciler/deletion-policy": "orphan",
+        "bluegreen.reconciler/origin": "@",
+    }
     named = {key: value for key, value in desired.service["metadata"].items() if key != "annotations"}
     assert named == {"name": "shop", "namespace": "web", "labels": shared}
     assert desired.selector == {"app": "shop", "bluegreen.reconciler/revision": revision}
