@@ -203,17 +203,24 @@ def test_an_app_that_comes_back_at_any_moment_is_released_again(yard: Yard, writ
     assert len(yard.world.observed.service.endpoints) == 3  # type: ignore[union-attr]
 
 
-def test_a_daemon_that_has_not_seen_that_commit_looks_at_git_before_it_brings_anything_back(yard: Yard) -> None:
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_daemon_that_has_not_seen_that_commit_looks_at_git_before_it_brings_anything_back(
+    yard: Yard, turns: int
+) -> None:
     behind = FakeDaemon(yard.world)
     behind.poll()
     behind.settle()
+    behind.poll()
     yard.remove()
-    yard.turn()
-    yard.turn()
-    assert yard.kinds() == {"Deployment", "ConfigMap"}
+    for _ in range(turns):
+        yard.turn()
+    there, marks = yard.kinds(), yard.marks()
     outcome = behind.turn()
     assert outcome and outcome.outdated and not outcome.acted
-    assert yard.kinds() == {"Deployment", "ConfigMap"}
+    assert (yard.kinds(), yard.marks()) == (there, marks)
+    behind.poll()
+    behind.settle()
+    assert yard.marks() == {""}, "Git has the app, as it sees now"
 
 
 def test_an_app_that_comes_back_between_two_writes_is_not_touched_any_more(yard: Yard) -> None:
