@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
+
 import pytest
 
 from reconciler.app.discovery import Discovery, parse_app_file
 from reconciler.app.roster import Head, Roster, Seen, removed, roster
 from reconciler.app.settings import parse_settings
-from reconciler.core.dependencies import cycle
+from reconciler.core.dependencies import Waits, cycle
 from reconciler.core.glob import part_matches, pattern_fault
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.errors import Invalid
@@ -243,6 +246,34 @@ def test_the_shortest_circle_is_found_and_others_are_left_alone() -> None:
     assert cycle("a", wanted) == ("a", "c", "a")
     assert cycle("d", wanted) == ()
     assert cycle("e", wanted) == ()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_grows_app_by_app_finds_every_circle_and_makes_none(seed: int) -> None:
+    """Held against the plain search, on dependencies at random."""
+    chance = random.Random(seed)
+    names = [f"a{n}" for n in range(chance.randint(2, 12))]
+    waits, known = Waits(names), dict[str, list[str]]()
+    for name in names:
+        wanted = chance.sample([*names, "unknown"], chance.randint(0, 3))
+        circle = waits.circle(name, wanted)
+        assert bool(circle) == bool(cycle(name, {**known, name: wanted}))
+        if not circle:
+            waits.add(name, wanted)
+            known[name] = wanted
+            continue
+        assert circle[0] == circle[-1] == name
+        assert all(after in {**known, name: wanted}[before] for before, after in pairwise(circle))
+        assert len(set(circle)) == len(circle) - 1
+
+
+def test_thousands_of_apps_in_a_row_are_put_together_and_one_circle_of_all_is_told_in_short() -> None:
+    files = {f"a{n}": f"dependsOn: [a{(n + 1) % 2000}]" for n in range(2000)}
+    made = mustered(*files.items())
+    assert len(made.heads) == 1999
+    [(file, told)] = faults(made)
+    assert file == "apps/a1999/app.yaml"
+    assert told.startswith("each would wait for the other: a1999 → a0 → ") and "(1989 more)" in told
 
 
 def test_a_circle_in_the_configuration_is_told_once_by_name() -> None:
