@@ -81,6 +81,10 @@ class Cluster(Protocol):
         """Live objects labelled with `app`, of every watched kind. No request: it reads the watch caches."""
         ...
 
+    def apps(self, namespace: str) -> Sequence[str]:
+        """Names of the apps that `view` has objects of. No request either."""
+        ...
+
     async def synced(self, namespace: str) -> None:
         """Returns once the caches of `namespace` hold all that is there; starts watching it if need be."""
         ...

@@ -19,7 +19,7 @@ from reconciler.app.settings_fields import (
 )
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
-from reconciler.core.model import App, Ignored, Strategy
+from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
 from reconciler.core.workload import MAX_REPLICAS
 
@@ -108,6 +108,10 @@ class AppFields(Model):
         description="Apps that must have settled before a new revision of this one is begun.",
     )
     suspend: bool = Field(default=False, description="Change nothing for this app.")
+    deletion_policy: Literal["orphan", "delete"] = Field(
+        default="orphan",
+        description="What becomes of its objects when it is removed: they stay and serve, or are deleted.",
+    )
     service_account_name: SubdomainName | None = Field(
         default=None,
         description="The ServiceAccount, of the app's own namespace, as which everything is done for it. The source's, "
@@ -182,6 +186,8 @@ def _app(
         ignored=tuple(Ignored(e.kind, tuple(map(parse_pointer, e.json_pointers))) for e in model.ignore_differences),
         depends_on=tuple(model.depends_on),
         suspend=model.suspend,
+        deletion_policy=DeletionPolicy(model.deletion_policy),
+        origin=source.origin,
         service_account=model.service_account_name or source.service_account,
         written=written,
         **more,

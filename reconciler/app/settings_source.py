@@ -17,6 +17,7 @@ from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_
 from reconciler.core.glob import pattern_fault
 from reconciler.core.naming import wrong_subdomain
 from reconciler.core.powers import POWERS, power_fault
+from reconciler.core.revision import short_hash
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
@@ -81,6 +82,11 @@ class SourceSettings:
     service_account: str = ""
     service_accounts: tuple[str, ...] = ()
     powers: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Stands for the repository and ref: where it differs, it is another history of commits."""
+        return short_hash([self.url, self.ref.kind, self.ref.text])
 
 
 def _wrong_url(value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
+from reconciler.app.departed import Fate, Known, judge
 from reconciler.app.roster import Fault, Head, Roster, Seen, removed, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
@@ -24,6 +25,7 @@ class Wanted:
     _roster: Roster = field(default_factory=Roster)
     _suspended: set[str] = field(default_factory=set)
     _elsewhere: set[str] = field(default_factory=set)
+    _left: dict[tuple[str, str], App] = field(default_factory=dict)
     dependents: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -35,6 +37,19 @@ class Wanted:
     def suspended(self) -> Set[str]:
         """Names of the apps for which nothing is changed."""
         return self._suspended
+
+    def known(self, tips: Mapping[str, str], troubles: Mapping[str, str]) -> Known:
+        """What is known at this moment; `tips` and `troubles` of the sources: see `departed.Known`."""
+        return Known(self._settings, self._roster, self._seen, self._left, tips, troubles)
+
+    @property
+    def left(self) -> Set[tuple[str, str]]:
+        """Namespaces and names of apps that were looked after, and are not any more."""
+        return self._left.keys()
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Nothing is left to be done for an app that left."""
+        self._left.pop((namespace, name), None)
 
     def commit_of(self, name: str) -> str:
         """The commit that a discovered app is to be read at; '' for one that follows its branch."""
@@ -73,9 +88,15 @@ class Wanted:
         for name, head in self._roster.heads.items():
             for other in head.app.depends_on:
                 self.dependents.setdefault(other, []).append(name)
+        self._note_who_left(before.heads)
         self._tell_faults(before.faults)
         self._tell_changes(before.heads)
         self._tell_suspensions()
+
+    def _note_who_left(self, before: Mapping[str, Head]) -> None:
+        there = self._roster.heads
+        gone = {(each.app.namespace, name): each.app for name, each in before.items() if name not in there}
+        self._left = {who: app for who, app in (self._left | gone).items() if who[1] not in there}
 
     def _may_hold(self, app: App) -> bool:
         """Whether the last good commit still counts. Of another repository or ref, or accepted by other keys, it does
@@ -96,6 +117,8 @@ class Wanted:
             if head.app.file and name not in before:
                 self._emit("app_discovered", head.app, head.commit)
         for app in removed(before, self._roster.heads):
+            if judge(self.known({}, {}), app.namespace, app.name, ()).fate in (Fate.HOLD, Fate.DELETE):
+                continue  # told by the sweep that deletes it
             seen = self._seen.get(app.source)
             self._emit("app_orphaned", app, seen.commit if seen else before[app.name].commit, **_LEFT)
 

@@ -32,11 +32,14 @@ from reconciler.core.model import (
     Colour,
     Component,
     Desired,
+    Manifest,
     Release,
     Slot,
 )
 from reconciler.core.objects import Object, Objects, sort_out
+from reconciler.core.plan.manifests import annotated
 from reconciler.core.powers import check_powers
+from reconciler.core.removal import policy_notes
 from reconciler.core.revision import HASH_LENGTH, component_name, object_name, short_hash
 from reconciler.core.template import Rendered, draw
 from reconciler.core.workload import (
@@ -100,7 +103,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
             Component(component(each), replicas_of(each), _stamped(_workload(own(each), coloured, release, slot)))
             for each in objects.workloads
         ),
-        front=_stamped(_labelled(objects.front, app, shared)),
+        front=_stamped(annotated(_labelled(objects.front, app, shared), policy_notes(app))),
         services=tuple(_stamped(_labelled(each, app, shared)) for each in objects.services),
         configs=tuple(_stamped(own(each)) for each in objects.configs),
     )
@@ -308,7 +311,7 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     return manifest
 
 
-def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
+def _stamped(manifest: Manifest) -> dict[str, Any]:
     """With its name and the hash of itself: without the route, which is the switch's, and without data, which may be
     secret (and changes the object's name anyway)."""
     left_out = {"selector", *ROUTE_FIELDS.get(manifest["kind"], ())}

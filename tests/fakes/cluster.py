@@ -62,6 +62,10 @@ class FakeCluster:
             if space == namespace and (each["metadata"].get("labels") or {}).get(LABEL_APP) == app
         ]
 
+    def apps(self, namespace: str) -> Sequence[str]:
+        there = [each["metadata"] for (_, space, _), each in self.objects.items() if space == namespace]
+        return sorted({app for meta in there if (app := (meta.get("labels") or {}).get(LABEL_APP))})
+
     async def synced(self, namespace: str) -> None:
         return None
 
@@ -271,6 +275,9 @@ class ActingCluster:
 
     def view(self, namespace: str, app: str) -> Sequence[Manifest]:
         return self._cluster.view(namespace, app)
+
+    def apps(self, namespace: str) -> Sequence[str]:
+        return self._cluster.apps(namespace)
 
     async def synced(self, namespace: str) -> None:
         await self._cluster.synced(namespace)

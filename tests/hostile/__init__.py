@@ -3,6 +3,7 @@
 `python -m tests.hostile` prints them as the table that `docs/git-hostile.md` holds.
 """
 
+from tests.hostile.apps import APPS
 from tests.hostile.case import Case
 from tests.hostile.documents import DOCUMENTS
 from tests.hostile.files import FILES
@@ -15,6 +16,7 @@ SECTIONS: dict[str, tuple[Case, ...]] = {
     "Texts and YAML": DOCUMENTS,
     "Templates": TEMPLATES,
     "Powers": POWERS,
+    "Apps that the repository describes": APPS,
     "What is served": SERVED,
 }
 CASES = tuple(case for section in SECTIONS.values() for case in section)

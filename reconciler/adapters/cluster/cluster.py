@@ -72,6 +72,10 @@ class KubernetesCluster:
         """See `ports.Cluster`."""
         return self._store.of(namespace, app)
 
+    def apps(self, namespace: str) -> Sequence[str]:
+        """See `ports.Cluster`."""
+        return self._store.apps(namespace)
+
     async def synced(self, namespace: str) -> None:
         """See `ports.Cluster`."""
         for watch in self._watching(namespace):
