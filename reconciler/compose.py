@@ -40,6 +40,7 @@ from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.core.gitref import GitRef, RefKind
 from reconciler.core.glob import pattern_fault
+from reconciler.core.policy import ANY_KIND
 from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
 from reconciler.ports import Cluster, Schemas
 from reconciler.web.webhook import Webhooks
@@ -310,6 +311,7 @@ async def checkbench(repository: Path, ref: str, pattern: str) -> AsyncIterator[
         timeout=60.0,
         apps=pattern,
         namespaces=ANY_NAMESPACE,
+        kinds=ANY_KIND,
     )
     with TemporaryDirectory() as scratch:
         local = LocalRepository(repository, ref, Path(scratch))

@@ -153,7 +153,7 @@ def manifests(sights: Iterable[Sight], out: TextIO) -> None:
     """The rendered objects as a YAML stream that kubectl could read."""
     for sight in sights:
         if sight.desired:
-            rendered = (*sight.desired.objects, sight.desired.service)
+            rendered = (*sight.desired.objects, sight.desired.service, *sight.desired.extras)
             documents = [_with_replicas(each, sight.desired.replicas) for each in rendered]
             yaml.safe_dump_all(documents, out, sort_keys=False, explicit_start=True)
 

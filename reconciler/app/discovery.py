@@ -6,7 +6,7 @@ What Git says is hostile until parsed, and what it may ask for is the configurat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
@@ -93,7 +93,8 @@ def parse_app_file(data: bytes, file: str, source: SourceSettings) -> App:
     problems += _unfit(model, name, namespace, source)
     if problems:
         raise report(problems, document)
-    return discovered_app_of(model, name, namespace, source.name, file, Passage(document, ("values",)))
+    app = discovered_app_of(model, name, namespace, source.name, file, Passage(document, ("values",)))
+    return replace(app, kinds=source.kinds)
 
 
 def _document(data: bytes, file: str) -> Document:

@@ -23,6 +23,7 @@ from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
+from reconciler.core.plan.extras import ahead
 from reconciler.core.plan.manifests import without_selector
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render, written
@@ -68,6 +69,7 @@ def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write
     if observed.service and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
         rendered = without_selector(desired.service)
         found.append(Write(rendered, APPLY_MANAGER, ref_of("Service", observed.service)))
+        found += [Write(each.manifest, APPLY_MANAGER, each.live) for each in ahead(desired, observed)]
     return found
 
 

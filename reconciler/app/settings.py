@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ def parse_settings(text: str, where: str) -> Settings:
         raise report(problems, document)
     apps = (app_of(each, Passage(document, ("apps", index, "values"))) for index, each in enumerate(model.apps))
     webhook = webhook_of(model.webhook) if model.webhook else None
-    return Settings(tuple(map(source_of, model.sources)), tuple(apps), webhook)
+    sources = tuple(map(source_of, model.sources))
+    kinds = {each.name: each.kinds for each in sources}
+    return Settings(sources, tuple(replace(each, kinds=kinds[each.source]) for each in apps), webhook)
 
 
 def schema() -> str:

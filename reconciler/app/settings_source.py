@@ -16,6 +16,7 @@ from reconciler.core.credentials import credentials_fault
 from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_fault, tag_fault
 from reconciler.core.glob import pattern_fault
 from reconciler.core.naming import wrong_subdomain
+from reconciler.core.policy import wrong_kind_name
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
@@ -57,7 +58,8 @@ class SourceSettings:
     in the folder `credentials`, or in neither.
 
     `apps` is the pattern of the files that describe apps ('': none are looked for), `namespace` that of a discovered
-    app that names none, `namespaces` those which such an app may name.
+    app that names none, `namespaces` those which such an app may name. `kinds`: which kinds of object its apps may have
+    beside those that every app may.
     """
 
     name: str
@@ -73,6 +75,7 @@ class SourceSettings:
     apps: str = ""
     namespace: str = "default"
     namespaces: tuple[str, ...] = ("default",)
+    kinds: tuple[str, ...] = ()
 
 
 def _wrong_url(value: str) -> str:
@@ -150,10 +153,15 @@ class _Verify(Model):
 
 
 class _Allow(Model):
-    """What discovered apps may do: whoever can push to the repository must not be able to choose more."""
+    """What the source's apps may do: whoever can push to the repository must not be able to choose more."""
 
     namespaces: list[Name] | None = Field(
         default=None, description="Namespaces that discovered apps may use. The source's `namespace`, if not given."
+    )
+    kinds: list[Annotated[str, rule(wrong_kind_name)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Kinds of object, like `CronJob.batch`, that its apps may have beside those that every app may.",
     )
 
 
@@ -181,7 +189,7 @@ class SourceModel(Model):
         description="Files that describe apps, like `apps/*/app.yaml`: each is an app, and its folder the app's.",
     )
     namespace: Name = Field(default="default", description="Where discovered apps live that do not say it.")
-    allow: _Allow = Field(default_factory=_Allow, description="What discovered apps may do.")
+    allow: _Allow = Field(default_factory=_Allow, description="What its apps may do.")
 
     @model_validator(mode="after")
     def _fitting_credentials(self) -> SourceModel:
@@ -209,6 +217,7 @@ def source_of(model: SourceModel) -> SourceSettings:
         apps=model.apps or "",
         namespace=model.namespace,
         namespaces=(model.namespace,) if model.allow.namespaces is None else tuple(model.allow.namespaces),
+        kinds=tuple(sorted(set(model.allow.kinds))),
     )
 
 

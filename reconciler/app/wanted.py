@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.app.roster import Fault, Head, Roster, Seen, removed, roster
 from reconciler.app.settings import Settings
@@ -63,7 +63,11 @@ class Wanted:
         sources = {each.name: each for each in self._settings.sources}
         # What the configuration no longer allows is not gone on with either.
         heads = before.heads.items()
-        allowed = {name: each for name, each in heads if _is_allowed(each.app, sources) and self._may_hold(each.app)}
+        allowed = {
+            name: _as_allowed(each, sources)
+            for name, each in heads
+            if _is_allowed(each.app, sources) and self._may_hold(each.app)
+        }
         self._roster = roster(self._settings.apps, self._seen, allowed)
         self.dependents = {}
         for name, head in self._roster.heads.items():
@@ -119,6 +123,12 @@ def _origin(source: SourceSettings) -> object:
 def _is_allowed(app: App, sources: Mapping[str, SourceSettings]) -> bool:
     source = sources.get(app.source)
     return not app.file or (source is not None and bool(source.apps) and app.namespace in source.namespaces)
+
+
+def _as_allowed(head: Head, sources: Mapping[str, SourceSettings]) -> Head:
+    """A head that is held, with the kinds that its source allows now."""
+    source = sources.get(head.app.source)
+    return replace(head, app=replace(head.app, kinds=source.kinds)) if source else head
 
 
 _LEFT = {

@@ -12,6 +12,7 @@ from reconciler.core.action import (
     Apply,
     CreateService,
     Handover,
+    Prune,
     Remember,
     RequireFree,
     RequireRoom,
@@ -21,6 +22,7 @@ from reconciler.core.action import (
 from reconciler.core.diff import differences
 from reconciler.core.model import Manifest
 from reconciler.core.observed import Observed
+from reconciler.core.policy import resource_of
 
 
 def took_effect(action: Action, observed: Observed) -> bool:
@@ -31,6 +33,9 @@ def took_effect(action: Action, observed: Observed) -> bool:
             return False
         case Retire():
             return observed.workload(action.revision) is None
+        case Prune():
+            there = {(each.kind, each.name) for each in (*observed.configs, *observed.shared)}
+            return (action.object.kind, action.object.name) not in there
         case Handover():
             return observed.service is not None and not observed.service.needs_handover
         case Apply() | CreateService() | Switch() | Remember():
@@ -39,7 +44,8 @@ def took_effect(action: Action, observed: Observed) -> bool:
 
 
 def _live(manifest: Manifest, observed: Observed) -> Manifest | None:
-    known = [each.live for each in observed.workloads] + [each.live for each in observed.configs]
+    known = [each.live for each in observed.workloads]
+    known += [each.live for each in (*observed.configs, *observed.shared)]
     known += [observed.service.live] if observed.service else []
-    wanted = manifest["kind"], manifest["metadata"]["name"]
-    return next((live for live in known if (live["kind"], live["metadata"]["name"]) == wanted), None)
+    wanted = resource_of(manifest), manifest["metadata"]["name"]
+    return next((live for live in known if (resource_of(live), live["metadata"]["name"]) == wanted), None)

@@ -27,6 +27,8 @@ ADOPTED = "adopted-"
 ANNOTATION_RENDERING = PREFIX + "rendering"
 """`NAME@HASH` of an object as it was last rendered and applied. By the hash, a change that Git asks for is told from a
 drift; by the name, an object of ours from a copy that somebody made of it."""
+ANNOTATION_NAMESPACE = PREFIX + "namespace"
+"""The app's namespace, on every object of a further kind: cluster-scoped ones have none of their own."""
 
 
 class Colour(StrEnum):
@@ -72,7 +74,7 @@ class App:
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
     fields that are left as they are. `file` is the app.yaml that it was discovered in; '' for an app of the
-    configuration.
+    configuration. `kinds`: what it may have beside the kinds that every app may (`core.policy`), as its source says.
     """
 
     name: str
@@ -89,6 +91,7 @@ class App:
     depends_on: tuple[str, ...] = ()
     suspend: bool = False
     file: str = ""
+    kinds: tuple[str, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
 
 
@@ -137,8 +140,9 @@ class Desired:
     """One revision of an app, rendered: what the branch's tip asks for.
 
     `workload` is a Deployment, `service` the active Service with its selector pointing to this
-    revision, `configs` the ConfigMaps and Secrets that belong to the colour. All carry this daemon's
-    labels and are named and namespaced. `replicas` is the count that the template asks for.
+    revision, `configs` the ConfigMaps and Secrets that belong to the colour, `extras` the objects of further
+    kinds (`core.further`). All carry this daemon's labels and are named and namespaced. `replicas` is the count
+    that the template asks for.
     """
 
     app: App
@@ -150,6 +154,7 @@ class Desired:
     workload: Manifest
     service: Manifest
     configs: tuple[Manifest, ...] = ()
+    extras: tuple[Manifest, ...] = ()
 
     @property
     def selector(self) -> Mapping[str, str]:

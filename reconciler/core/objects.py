@@ -15,12 +15,13 @@ from typing import Any
 from reconciler.core import naming
 from reconciler.core.field import Field
 from reconciler.core.model import App
+from reconciler.core.policy import check_kind, is_allowed, is_further, resource_of
 from reconciler.core.strictyaml import Document
 from reconciler.core.text import did_you_mean
 from reconciler.errors import Invalid
 
 API_VERSIONS = {"Deployment": "apps/v1", "Service": "v1", "ConfigMap": "v1", "Secret": "v1"}
-_LATER_KINDS = {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob"}
+_LATER_KINDS = {"StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod"}
 _SLIP = 2
 """Letters too many or too few in a kind that was meant to be another."""
 _SERVER_FIELDS = (
@@ -31,7 +32,7 @@ _SERVER_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One rendered object: `root` is the field that holds all of it."""
+    """One rendered object: `root` is the field that holds all of it. `kind` is a resource if it is a further one."""
 
     kind: str
     name: str
@@ -51,6 +52,7 @@ class Objects:
     deployment: Object
     service: Object
     configs: tuple[Object, ...]
+    others: tuple[Object, ...] = ()
 
     @property
     def coloured(self) -> tuple[Object, ...]:
@@ -59,7 +61,8 @@ class Objects:
 
 
 def sort_out(documents: Iterable[Document], app: App) -> Objects:
-    """The objects in `documents`: one Deployment, the active Service, any number of ConfigMaps and Secrets.
+    """The objects in `documents`: one Deployment, the active Service, any number of ConfigMaps and Secrets, and of
+    objects of further kinds that policy allows.
 
     Raises:
         Invalid: anything else, or an object whose name, namespace, labels or data Kubernetes would refuse.
@@ -71,7 +74,8 @@ def sort_out(documents: Iterable[Document], app: App) -> Objects:
     configs = tuple(each for each in objects if each.kind in ("ConfigMap", "Secret"))
     for config in configs:
         _check_data(config)
-    return Objects(_only_deployment(deployments, app), _only_service(services, app), configs)
+    others = tuple(each for each in objects if "/" in each.kind)
+    return Objects(_only_deployment(deployments, app), _only_service(services, app), configs, others)
 
 
 def _object(document: Document, app: App) -> Object:
@@ -79,26 +83,29 @@ def _object(document: Document, app: App) -> Object:
     if not isinstance(document.data, dict):
         raise root.fault("is no Kubernetes object", "Start it with apiVersion and kind")
     kind = root["kind"].text()
-    if kind not in API_VERSIONS:
-        raise root["kind"].fault(*_unknown_kind(kind))
-    if root["apiVersion"].text() != API_VERSIONS[kind]:
-        raise root["apiVersion"].fault(f"must be {API_VERSIONS[kind]} for a {kind}")
+    resource = _resource(root, kind, app)
     root = Field(document, kind, document.data)
     name = root["metadata"].mapping()["name"].text(_name_rule(kind))
     root = Field(document, f"{kind} {name}", document.data)
     _check_metadata(root["metadata"], app)
-    return Object(kind, name, root)
+    return Object(resource, name, root)
 
 
-def _unknown_kind(kind: str) -> tuple[str, str]:
-    if kind in _LATER_KINDS:
-        return f"is {kind}: the only workload of this version is one Deployment per app", "Use a Deployment"
+def _resource(root: Field, kind: str, app: App) -> str:
+    """The bare name of a kind that a release is made of; the resource of a further one that policy allows."""
+    named = is_allowed(app, resource_of(root.value))
+    if kind in API_VERSIONS and not (named and is_further(root.value)):
+        if root["apiVersion"].text() != API_VERSIONS[kind]:
+            raise root["apiVersion"].fault(f"must be {API_VERSIONS[kind]} for a {kind}")
+        return kind
+    if kind in _LATER_KINDS and not named:
+        what = f"is {kind}: the only workload of this version is one Deployment per app"
+        raise root["kind"].fault(what, "Use a Deployment")
     # A kind of Kubernetes' own that begins like one of ours (ServiceAccount) is no slip of the pen.
     suggestion = did_you_mean(kind, [each for each in API_VERSIONS if abs(len(each) - len(kind)) <= _SLIP])
-    return (
-        f"is {kind}{suggestion}, which is not released with an app",
-        f"Use {', '.join(API_VERSIONS)}, and apply other kinds outside of the app's templates",
-    )
+    if suggestion and not named:
+        raise root["kind"].fault(f"is {kind}{suggestion}, which is not released with an app")
+    return check_kind(root, app)
 
 
 def _name_rule(kind: str) -> Any:

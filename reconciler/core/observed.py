@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.core.memory import Claim, Memory, Rejection, read_claim, read_memory, read_rejection
 from reconciler.core.model import (
+    ANNOTATION_NAMESPACE,
     ANNOTATION_RENDERING,
     LABEL_COLOUR,
     LABEL_MANAGED_BY,
@@ -22,6 +23,7 @@ from reconciler.core.model import (
     Manifest,
 )
 from reconciler.core.place import entries
+from reconciler.core.policy import resource_of
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
@@ -83,7 +85,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A ConfigMap or Secret that belongs to a colour."""
+    """A ConfigMap or Secret that belongs to a colour, or an object of a further kind: then `kind` is its resource."""
 
     kind: str
     name: str
@@ -121,7 +123,7 @@ class Observed:
     `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if it never was away.
     `serving`: revisions with ready endpoints in any Service of the app, also in one that is no longer the active one;
     `running`: revisions that have pods, of whatever Deployment. `strays`: names of Services of ours other than the
-    active one.
+    active one. `configs` holds what belongs to a colour, `shared` what belongs to none.
     """
 
     service: ActiveService | None
@@ -132,20 +134,24 @@ class Observed:
     serving: frozenset[str] = frozenset()
     running: frozenset[str] = frozenset()
     strays: tuple[str, ...] = ()
+    shared: tuple[Config, ...] = ()
 
     def workload(self, revision: str) -> Workload | None:
         """The Deployment of `revision`, if there is one."""
         return next((each for each in self.workloads if each.revision == revision), None)
 
 
-def observe(objects: Iterable[Manifest], active_service: str) -> Observed:
+def observe(objects: Iterable[Manifest], active_service: str, namespace: str = "") -> Observed:
     """Reads the live `objects` of one app (any order, any kinds) into an `Observed`.
 
     `active_service` is the name of the Service that the app's strategy points to; other Services are ignored.
+    `namespace` is the app's, by which cluster-scoped objects are told from those of an app of its name elsewhere.
     """
     by_kind: dict[str, list[Manifest]] = {}
     for each in filter(_is_ours, objects):
-        by_kind.setdefault(str(each.get("kind")), []).append(each)
+        by_kind.setdefault(resource_of(each), []).append(each)
+    further = [_config(each) for kind in by_kind if "/" in kind for each in by_kind[kind] if _is_of(each, namespace)]
+    shared = sorted((each for each in further if not each.revision), key=lambda c: (c.kind, c.name))
     pods = [_pod(each) for each in by_kind.get("Pod", [])]
     services = [each for each in by_kind.get("Service", []) if each["metadata"]["name"] == active_service]
     all_slices = by_kind.get("EndpointSlice", [])
@@ -155,7 +161,10 @@ def observe(objects: Iterable[Manifest], active_service: str) -> Observed:
     return Observed(
         service=_service(services[0], slices, pods) if services else None,
         workloads=tuple(workloads),
-        configs=tuple(sorted((_config(each) for each in configs), key=lambda c: (c.kind, c.name))),
+        configs=tuple(
+            sorted([*map(_config, configs), *(c for c in further if c.revision)], key=lambda c: (c.kind, c.name))
+        ),
+        shared=tuple(shared),
         serving=frozenset(_ready_endpoints(all_slices, {p.name: p.revision for p in pods}).values()) - {""},
         running=frozenset(each.revision for each in pods) - {""},
         strays=tuple(sorted(n for s in by_kind.get("Service", []) if (n := s["metadata"]["name"]) != active_service)),
@@ -175,6 +184,14 @@ def _is_ours(live: Manifest) -> bool:
     meta = _meta(live)
     made_as = (meta.get("annotations") or {}).get(ANNOTATION_RENDERING, "").rpartition("@")[0]
     return _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY and made_as in ("", meta["name"])
+
+
+def _is_of(live: Manifest, namespace: str) -> bool:
+    """Objects of further kinds must say whose they are in full: what is deleted by inventory, nobody else may miss."""
+    meta = _meta(live)
+    notes = meta.get("annotations") or {}
+    made_as = notes.get(ANNOTATION_RENDERING, "").rpartition("@")[0]
+    return made_as == meta["name"] and notes.get(ANNOTATION_NAMESPACE) == namespace
 
 
 def _meta(live: Manifest) -> Mapping[str, Any]:
@@ -292,7 +309,7 @@ def _config(live: Manifest) -> Config:
     meta = _meta(live)
     revision = _labels(live).get(LABEL_REVISION, "")
     deleting = bool(meta.get("deletionTimestamp"))
-    return Config(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"], revision, deleting, live)
+    return Config(resource_of(live), meta["name"], meta["uid"], meta["resourceVersion"], revision, deleting, live)
 
 
 def _service_of(endpoint_slice: Manifest) -> str | None:

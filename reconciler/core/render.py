@@ -16,6 +16,7 @@ from typing import Any
 
 from reconciler.core import builtin_values, strictyaml
 from reconciler.core.field import Field
+from reconciler.core.further import check_further, finished, further_content, is_coloured, noted_kinds
 from reconciler.core.model import (
     ANNOTATION_RENDERING,
     LABEL_APP,
@@ -27,6 +28,7 @@ from reconciler.core.model import (
     App,
     Colour,
     Desired,
+    Manifest,
     Release,
     Slot,
 )
@@ -86,16 +88,19 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         revision=revision,
         slot=slot,
         replicas=replicas_of(objects.deployment),
-        workload=_stamped(_workload(objects.deployment, app, {**shared, **coloured}, coloured, release, slot)),
+        workload=_stamped(
+            _workload(objects.deployment, app, {**shared, **coloured}, coloured, release, slot, noted_kinds(objects))
+        ),
         service=_stamped(_labelled(objects.service, app, shared)),
         configs=tuple(_stamped(_labelled(each, app, {**shared, **coloured})) for each in objects.configs),
+        extras=tuple(_further(each, app, shared, coloured) for each in objects.others),
     )
 
 
 def written(app: App, release: Release, slot: Slot) -> tuple[Field, ...]:
     """The objects as the templates wrote them, each with where every field stands; raises what `identify` does."""
     objects = _objects(app, release, identify(app, release), slot)
-    return tuple(each.root for each in (*objects.configs, objects.deployment, objects.service))
+    return tuple(each.root for each in (*objects.configs, objects.deployment, objects.service, *objects.others))
 
 
 def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str, Any]:
@@ -124,7 +129,7 @@ class _Question:
 
 def _key(app: App, release: Release) -> tuple[Any, ...]:
     values = json.dumps(release.values, sort_keys=True)
-    about_app = (app.name, app.namespace, app.strategy.active_service, app.templates is None)
+    about_app = (app.name, app.namespace, app.strategy.active_service, app.templates is None, app.source, app.kinds)
     return (*about_app, release.version, values, release.templates)
 
 
@@ -158,6 +163,7 @@ def _revision_of(app: App, release: Release) -> str:
             "version": release.version,
             "template": one.deployment.data["spec"]["template"],
             "configs": [_content(config) for config in one.configs],
+            **({"others": others} if (others := further_content(one, _ONE)) else {}),
         }
     )
 
@@ -168,6 +174,7 @@ def _objects(app: App, release: Release, revision: str, slot: Slot) -> Objects:
     objects = sort_out(documents, app)
     check_deployment(objects.deployment)
     check_service(objects.service, objects.deployment)
+    check_further(objects)
     _check_selectors(objects, _colour_labels(app, revision, slot))
     return objects
 
@@ -216,7 +223,7 @@ def _check_apart(one: Objects, other: Objects, app: App) -> None:
 
 def _check_references(one: Objects, other: Objects) -> None:
     """A name that changes with the revision can only be that of an object rendered here."""
-    rendered = {config.name for config in one.configs}
+    rendered = {each.name for each in (*one.configs, *one.others)}
     fixed = {name.value for name in references(other.deployment)}
     for name in references(one.deployment):
         if name.value is not None and name.value not in fixed | rendered:
@@ -246,6 +253,11 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     return manifest
 
 
+def _further(rendered: Object, app: App, labels: Mapping[str, str], coloured: Mapping[str, str]) -> Manifest:
+    own = coloured if is_coloured(rendered.name, coloured[LABEL_REVISION]) else {}
+    return finished(_labelled(rendered, app, labels), app.namespace, own)
+
+
 def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
     """With its name and the hash of itself: without the selector, which is the switch's, and without data, which may be
     secret (and changes the object's name anyway)."""
@@ -269,9 +281,10 @@ def _workload(
     on_pods: Mapping[str, str],
     release: Release,
     slot: Slot,
+    kinds: Mapping[str, str],
 ) -> dict[str, Any]:
     manifest = _labelled(deployment, app, labels)
-    noted = {ANNOTATION_VERSION: release.version, ANNOTATION_COMMIT: slot.commit}
+    noted = {ANNOTATION_VERSION: release.version, ANNOTATION_COMMIT: slot.commit, **kinds}
     manifest["metadata"]["annotations"] = {**(manifest["metadata"].get("annotations") or {}), **noted}
     manifest["spec"].pop("replicas", None)
     template = manifest["spec"]["template"]

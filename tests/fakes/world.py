@@ -115,7 +115,7 @@ class GuardedCluster(FakeCluster):
         return self.late is not None and self.late != self.hands
 
     def guard(self) -> Observed:
-        return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service)
+        return observe(self.view(NAMESPACE, APP.name), APP.strategy.active_service, NAMESPACE)
 
     async def apply(self, manifest: Manifest, manager: str, live: Any) -> Manifest:
         await self._maybe_pause()

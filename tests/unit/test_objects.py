@@ -39,8 +39,11 @@ def config(old: str, new: str) -> Release:
             release("kind: Deploymnt"),
             "x0.yaml:1: the document: `kind` is Deploymnt (did you mean `Deployment`?), which",
         ),
-        (release("kind: ServiceAccount"), "x0.yaml:1: the document: `kind` is ServiceAccount, which is not released"),
-        (release("\nkind: Ingress"), "x0.yaml:2: the document: `kind` is Ingress, which is not released with an app"),
+        (release("kind: ServiceAccount"), "x0.yaml:1: the document: `apiVersion` is missing"),
+        (
+            release("apiVersion: networking.k8s.io/v1\nkind: Ingress"),
+            "x0.yaml:2: the document: `kind` is Ingress.networking.k8s.io, which source source does not allow",
+        ),
         (
             release("kind: StatefulSet"),
             "x0.yaml:1: the document: `kind` is StatefulSet: the only workload of this vers",

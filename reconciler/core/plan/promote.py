@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Action, Adopt, Apply, CreateService, Purpose, RequireFree, RequireRoom, Switch
+from reconciler.core.further import resources
 from reconciler.core.health import can_serve, explain, is_ready, trouble_from
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.observed import Workload
 from reconciler.core.phase import Phase
+from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.manifests import (
     Size,
     annotated,
@@ -41,6 +43,8 @@ def promote(view: View) -> Plan:
     target = view.target
     if target and target.deleting:
         return Plan(Phase.APPLYING, f"Deployment {target.name} of an earlier attempt is still being deleted")
+    if (noted := note_before(view)) and (target is None or not is_fit(view, target)):
+        return Plan(Phase.APPLYING, noted.reason, (noted,))
     claim = claim_of(view)
     applies = tuple(_bring_up(view, claim))
     unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
@@ -173,11 +177,12 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateService | Swit
     if it is none of the usual ones."""
     to = view.as_active(view.now)
     if not view.service:
-        memory = Memory(active=to)
+        memory = Memory(active=to, inventory=resources(view.desired.extras))
         manifest = annotated(view.desired.service, write_memory(memory))
         return CreateService(manifest, to, claim.since)
     source = _source(view)
     memory = view.memory.switched(to, source)
+    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras))
     over = clash(view.desired, view.service)
     ports = written_over(view.desired, view.service) if over else moving_ports(view.desired, view.service)
     manifest = switch_manifest(view.desired, memory, view.desired.selector, ports)

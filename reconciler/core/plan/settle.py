@@ -12,6 +12,7 @@ from reconciler.core.health import explain, ready_pods
 from reconciler.core.memory import Active, Memory
 from reconciler.core.observed import ActiveService, Workload
 from reconciler.core.phase import Phase
+from reconciler.core.plan.extras import note_after, note_before, tend
 from reconciler.core.plan.manifests import remember, switch_manifest, without_selector
 from reconciler.core.plan.promote import cut_over
 from reconciler.core.plan.retire import clean_up
@@ -44,8 +45,13 @@ def settle(view: View) -> Plan:
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
         return Plan(phase, reason, (*applies, remember(service, forgotten, "rejection_cleared"), *last))
+    if used := note_before(view):
+        return Plan(phase, reason, (*applies, used))
     leftovers, due = clean_up(view)
-    return Plan(phase, reason, (*applies, *leftovers, *last), due)
+    # What the API server may refuse for good goes last, and a note of what there is no more after all of it.
+    actions = (*applies, *leftovers, *last, *tend(view))
+    unused = None if actions else note_after(view)
+    return Plan(phase, reason, (unused,) if unused else actions, due)
 
 
 def _with_forgotten(view: View, memory: Memory) -> Memory:

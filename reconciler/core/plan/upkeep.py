@@ -12,6 +12,7 @@ from reconciler.core.action import Apply, Purpose
 from reconciler.core.memory import Claim
 from reconciler.core.model import Manifest
 from reconciler.core.observed import ActiveService, Workload
+from reconciler.core.plan.extras import early, kept
 from reconciler.core.plan.manifests import Size, without_selector, workload_manifest
 from reconciler.core.plan.ports import clash, written_over
 from reconciler.core.plan.purpose import purpose_of
@@ -28,12 +29,14 @@ def upkeep_of_active(view: View) -> tuple[Apply, ...]:
     target = of_active.target
     size = Size(target.replicas, target.noted_replicas) if target else None
     applies, _ = repairs(of_active, size)
+    applies = (*applies, *service_repair(of_active, view.service), *kept(of_active))
     # A commit after that one may have changed it in place: then it is not known here how it shall be.
-    return tuple(a for a in (*applies, *service_repair(of_active, view.service)) if a.purpose is Purpose.REPAIR)
+    return tuple(each for each in applies if each.purpose is Purpose.REPAIR)
 
 
 def apply_configs(view: View) -> Iterator[Apply]:
-    """The desired revision's ConfigMaps and Secrets that are missing or differ."""
+    """The desired revision's ConfigMaps and Secrets that are missing or differ, and objects of further kinds."""
+    yield from early(view)
     live = {(each.kind, each.name): each for each in view.observed.configs}
     for rendered in view.desired.configs:
         there = live.get((rendered["kind"], rendered["metadata"]["name"]))
