@@ -41,7 +41,7 @@ class FakeCluster:
         self.objects: dict[_Key, dict[str, Any]] = {}
         self.owners: dict[_Key, dict[tuple[str, str], set[Path]]] = {}
         self.kinds = {f"{version}/{name.partition('.')[0]}" for name, version in VERSIONS.items()}
-        self.kinds.add("batch/v1/CronJob")
+        self.kinds |= {"batch/v1/CronJob", "rbac.authorization.k8s.io/v1/ClusterRole"}
         self.followed: dict[tuple[str, str], frozenset[str]] = {}
         self.events: list[tuple[str, Event]] = []
         self.writes: list[str] = []

@@ -15,25 +15,13 @@ from reconciler.core.phase import Phase
 from reconciler.core.policy import ANY_KIND, wrong_kind_name
 from reconciler.core.render import identify, render
 from reconciler.errors import Blocked, Invalid
-from tests.e2e.harness.templates import own_templates
+from tests.e2e.harness.templates import BUDGET, POLICY, own_templates
+from tests.e2e.harness.templates import SERVICE_ACCOUNT as ACCOUNT
 from tests.fakes.rendering import APP as SHOP
 from tests.fakes.rendering import SLOT, refusal, release
 from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
 
 OWN = replace(APP, templates="templates", kinds=("CronJob.batch",))
-BUDGET = """\
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {name: '{{ name }}'}
-spec: {maxUnavailable: 1, selector: {matchLabels: {bluegreen.reconciler/revision: '{{ revision }}'}}}
-"""
-POLICY = """\
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: my-app}
-spec: {podSelector: {matchLabels: {app: my-app}}, policyTypes: [Ingress], ingress: [{}]}
-"""
-ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: my-app}\n"
 SCALER = """\
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
