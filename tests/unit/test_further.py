@@ -11,7 +11,10 @@ from reconciler.app.discovery import parse_app_file
 from reconciler.app.settings import parse_settings
 from reconciler.core.memory import read_memory
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY
+from reconciler.core.observed import observe
 from reconciler.core.phase import Phase
+from reconciler.core.plan import View
+from reconciler.core.plan.extras import kept
 from reconciler.core.policy import ANY_KIND, wrong_kind_name
 from reconciler.core.render import identify, render
 from reconciler.errors import Blocked, Invalid
@@ -333,6 +336,22 @@ def _scale(world: Own, name: str, replicas: int) -> None:
     assert live is not None
     world.cluster.put({**live, "spec": {**live["spec"], "replicas": replicas}}, "autoscaler")
     world.run()
+
+
+def test_a_cluster_scoped_object_is_found_as_it_is_and_told_from_that_of_an_app_elsewhere() -> None:
+    """The API server knows no namespace of it; the annotation says whose it is."""
+    app = replace(SHOP, kinds=("ClusterRole.rbac.authorization.k8s.io",))
+    text = (
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: shop}\nrules: [{verbs: [get]}]\n"
+    )
+    desired = render(app, release(text), SLOT)
+    [rendered] = desired.extras
+    meta = {key: value for key, value in rendered["metadata"].items() if key != "namespace"}
+    live = {**rendered, "metadata": {**meta, "uid": "1", "resourceVersion": "1"}}
+    assert not list(kept(View(desired, observe([live], "shop", app.namespace), 0.0)))
+    [repair] = kept(View(desired, observe([{**live, "rules": []}], "shop", app.namespace), 0.0))
+    assert [each.path for each in repair.differences] == ["rules"]
+    assert not observe([live], "shop", "elsewhere").shared
 
 
 def test_looking_changes_nothing(world: Own) -> None:
