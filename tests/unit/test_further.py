@@ -198,6 +198,14 @@ def test_an_account_is_made_before_the_pods_that_need_it_and_taken_back_with_the
     assert world.told.last("pruned").fields["object"] == "ServiceAccount/my-app"
 
 
+def test_an_account_that_a_hand_deleted_is_made_again_by_one_write(world: Own) -> None:
+    world.released("v1.0.0", account=ACCOUNT)
+    world.cluster.remove("ServiceAccount", NAMESPACE, "my-app")
+    before = len(world.cluster.writes)
+    world.run()
+    assert world.cluster.writes[before:] == ["apply ServiceAccount/my-app"]
+
+
 def test_a_hand_edited_further_object_is_put_back_whatever_git_wants_meanwhile(world: Own) -> None:
     world.released("v1.0.0", policy=POLICY, budget=BUDGET)
     world.publish("v2.0.0", policy=POLICY, budget=BUDGET)
@@ -235,6 +243,10 @@ def test_only_what_is_wholly_ours_is_pruned(world: Own) -> None:
         "theirs": _owner("theirs"),
         "labelled": _owner("labelled", **labels),
         "a-copy": {**_owner("a-copy", **labels), "annotations": notes},
+        "unstamped": {
+            **_owner("unstamped", **labels),
+            "annotations": {"bluegreen.reconciler/namespace": NAMESPACE},
+        },
         "not-managed": {**ours["metadata"], **_owner("not-managed", **{LABEL_APP: "my-app"})},
         "elsewhere": {
             **_owner("elsewhere", **labels),

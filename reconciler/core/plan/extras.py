@@ -29,10 +29,13 @@ _KEPT = (PREFIX + "prune", "disabled")
 
 def early(view: View) -> Iterator[Apply]:
     """What has to be there before the desired revision's pods: its coloured objects, and of the shared ones those
-    without which no pod starts. These are made if they are missing, and else left as the active revision has them."""
+    without which no pod starts. These are made if they are missing, and else left as the active revision has them. Once
+    the desired revision is that, and its switch confirmed, `tend` or `kept` sees to them."""
     new = Purpose.RELEASE if view.target is None else Purpose.REPAIR
     for each in of_colour(view.desired):
         yield from _applied(view, each, new)
+    if view.desired_is_active and view.memory.confirmed_at is not None:
+        return
     for each in of_active(view.desired):
         if kind_name(resource_of(each)) in NEEDED_TO_START and _live(view, each) is None:
             yield Apply(each, new)
