@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.app.discovery import parse_app_file
-from reconciler.app.settings import parse_settings
+from reconciler.app.discovery import Found, parse_app_file
+from reconciler.app.oneshot import writes_ahead
+from reconciler.app.roster import Seen
+from reconciler.app.settings import Settings, parse_settings
+from reconciler.app.wanted import Wanted
 from reconciler.core.memory import read_memory
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, LABEL_REVISION, MANAGED_BY
 from reconciler.core.observed import observe
@@ -22,7 +25,7 @@ from tests.e2e.harness.templates import BUDGET, POLICY, own_templates
 from tests.e2e.harness.templates import SERVICE_ACCOUNT as ACCOUNT
 from tests.fakes.rendering import APP as SHOP
 from tests.fakes.rendering import SLOT, refusal, release
-from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
+from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, Recorder, World, drive
 
 OWN = replace(APP, templates="templates", kinds=("CronJob.batch",))
 SCALER = """\
@@ -104,6 +107,30 @@ apps: [{name: a, source: s}]
     settings = parse_settings(text, "file")
     assert settings.apps[0].kinds == ("CronJob.batch", "Role.rbac.authorization.k8s.io")
     assert parse_app_file(b"", "b/app.yaml", settings.sources[0]).kinds == settings.apps[0].kinds
+
+
+def test_what_is_allowed_no_more_is_not_allowed_to_an_app_that_is_held_at_its_last_good_file_either() -> None:
+    def settings(kinds: str) -> Settings:
+        return parse_settings(
+            f"sources: [{{name: s, url: ., apps: '*/app.yaml', allow: {{kinds: {kinds}}}}}]\napps: []\n", "f"
+        )
+
+    wanted, before = Wanted(Recorder()), settings("[CronJob.batch]")
+    wanted.configured(before, {"s"})
+    wanted.discovered("s", Seen("c" * 40, (Found("b/app.yaml", parse_app_file(b"", "b/app.yaml", before.sources[0])),)))
+    assert list(wanted.running["b"].kinds) == ["CronJob.batch"]
+    wanted.configured(settings("[]"), {"s"})
+    assert not wanted.running["b"].kinds
+
+
+def test_a_plan_asks_the_api_server_about_shared_objects_before_they_are_applied(world: Own) -> None:
+    world.released("v1.0.0")
+    world.publish("v2.0.0", policy=POLICY)
+    world.daemon.poll()
+    assert world.daemon.tip is not None
+    desired, observed, made = drive(world.daemon.cycle.look(world.daemon.tip))
+    asked = [each.manifest["kind"] for each in writes_ahead(desired, observed, made)]
+    assert asked == ["Deployment", "Service", "NetworkPolicy"]
 
 
 def test_an_object_of_an_allowed_group_never_passes_for_one_of_ours() -> None:

@@ -43,8 +43,6 @@ def promote(view: View) -> Plan:
     target = view.target
     if target and target.deleting:
         return Plan(Phase.APPLYING, f"Deployment {target.name} of an earlier attempt is still being deleted")
-    if (noted := note_before(view)) and (target is None or not is_fit(view, target)):
-        return Plan(Phase.APPLYING, noted.reason, (noted,))
     claim = claim_of(view)
     applies = tuple(_bring_up(view, claim))
     unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
@@ -72,7 +70,8 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view))
     told = trouble_from(view.target, view.now) if view.target else None
     wake_at = min(filter(None, (ahead, due, told)), default=None)
-    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *writes), wake_at)
+    noted = (used,) if (used := note_before(view)) else ()
+    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *noted, *writes), wake_at)
 
 
 def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:

@@ -39,14 +39,14 @@ def settle(view: View) -> Plan:
     applies, refused = repairs(view)
     # Notes on the Service go before repairs of it: whoever fights us over a field must not keep us from them.
     last = tuple(service_repair(view, service))
+    phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
+    if used := note_before(view):
+        return Plan(Phase.CONFIRMING if memory.confirmed_at is None else phase, reason, (used, *applies))
     if memory.confirmed_at is None:
         return _confirm(view, service, applies, last)
-    phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
         return Plan(phase, reason, (*applies, remember(service, forgotten, "rejection_cleared"), *last))
-    if used := note_before(view):
-        return Plan(phase, reason, (*applies, used))
     leftovers, due = clean_up(view)
     # What the API server may refuse for good goes last, and a note of what there is no more after all of it.
     actions = (*applies, *leftovers, *last, *tend(view))
