@@ -40,6 +40,7 @@ from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.core.gitref import GitRef, RefKind
 from reconciler.core.glob import pattern_fault
+from reconciler.core.policy import ANY_KIND
 from reconciler.core.powers import power_fault
 from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
 from reconciler.ports import Cluster, Schemas
@@ -317,6 +318,7 @@ async def checkbench(repository: Path, ref: str, pattern: str, powers: Sequence[
         namespaces=ANY_NAMESPACE,
         service_accounts=ANY_ACCOUNT,
         powers=tuple(powers),
+        kinds=ANY_KIND,
     )
     with TemporaryDirectory() as scratch:
         local = LocalRepository(repository, ref, Path(scratch))

@@ -89,7 +89,14 @@ class Unverified(Invalid):
 
 
 class Blocked(Permanent):
-    """The cluster holds something in the way which this daemon neither created nor adopted."""
+    """The cluster holds something in the way which this daemon neither created nor adopted.
+
+    `status` is that of the API server's answer, if that is what was in the way; 0 if not.
+    """
+
+    def __init__(self, what: str, *, where: str = "", untouched: str = "", todo: str = "", status: int = 0) -> None:
+        super().__init__(what, where=where, untouched=untouched, todo=todo)
+        self.status = status
 
 
 class Forbidden(Blocked):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +87,15 @@ class Cluster(Protocol):
 
     async def synced(self, namespace: str) -> None:
         """Returns once the caches of `namespace` hold all that is there; starts watching it if need be."""
+        ...
+
+    async def follow(self, namespace: str, app: str, wanted: Set[str], known: Set[str]) -> None:
+        """Sees to it that the view of `app` shows these further kinds, too; returns once it holds all that is there.
+
+        They are resources (`core.policy`). `Blocked` if the API server has no such kind among the `wanted`, or refuses
+        to show one; of those that are only `known`, of an earlier version, one that is gone is passed over. What an
+        earlier call named and nobody names any more is not watched any longer.
+        """
         ...
 
     def recovered_at(self, namespace: str) -> float | None:

@@ -154,7 +154,8 @@ def manifests(sights: Iterable[Sight], out: TextIO) -> None:
     """The rendered objects as a YAML stream that kubectl could read."""
     for sight in sights:
         if sight.desired:
-            documents = [*sight.desired.configs, *map(_with_replicas, sight.desired.components), *sight.desired.fronts]
+            wanted = sight.desired
+            documents = [*wanted.configs, *map(_with_replicas, wanted.components), *wanted.fronts, *wanted.extras]
             yaml.safe_dump_all(documents, out, sort_keys=False, explicit_start=True)
 
 

@@ -49,8 +49,16 @@ class KubernetesSchemas:
         """Everything in `manifest` that this version of Kubernetes does not have or take, in the order of fields."""
         group, _, version = str(manifest["apiVersion"]).rpartition("/")
         name = "-".join(filter(None, (manifest["kind"].lower(), group.partition(".")[0], version)))
+        if not self._folder.joinpath(f"{name}.json").is_file():
+            return [SchemaFault(("kind",), "is no kind that this Kubernetes has")] if _is_own(group) else []
         found = [fault for error in _validator(self._folder, name).iter_errors(manifest) for fault in _told(error)]
         return sorted(found, key=lambda each: [str(key) for key in each.path])
+
+
+def _is_own(group: str) -> bool:
+    """Whether an API group is Kubernetes' own: custom resources must not have groups without a dot, or below k8s.io
+    without an approval (KEP-2337). Of custom resources nothing is known here."""
+    return "." not in group or group.endswith(".k8s.io")
 
 
 @cache

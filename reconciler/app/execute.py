@@ -15,6 +15,7 @@ from reconciler.core.action import (
     CreateFront,
     Follow,
     Handover,
+    Prune,
     Purpose,
     Ref,
     Remember,
@@ -29,6 +30,7 @@ from reconciler.core.memory import Active, read_claim
 from reconciler.core.model import WORKLOADS, Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
 from reconciler.core.plan.manifests import with_reason
+from reconciler.core.policy import is_further
 from reconciler.core.quota import shortages
 from reconciler.errors import Blocked, Conflict
 from reconciler.ports import Clock, Cluster, Telemetry
@@ -58,7 +60,7 @@ class Executor:
                 stored = await self._apply(action)
                 if action.live and stored["metadata"]["resourceVersion"] == action.live.resource_version:
                     _refuse_additions(action, stored)
-                    name = f"{action.live.kind}/{action.live.name}"
+                    name = f"{action.manifest['kind']}/{action.live.name}"
                     return frozenset(f"{name} {each.identity}" for each in action.differences)
             case CreateFront() | Switch() | Follow():
                 moved = await self._move(action, desired, about)
@@ -69,7 +71,7 @@ class Executor:
                 about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.front)
             case Handover():
                 await self._hand_over(action)
-            case Retire():
+            case Retire() | Prune():
                 deleted = [await self.cluster.delete(desired.app.namespace, each) for each in action.objects]
                 if not any(deleted):
                     return frozenset()  # somebody else did, and told of it
@@ -157,6 +159,9 @@ class Executor:
                     self._rolled_back(desired, about, action)
             case Remember() if action.event:
                 self._remembered(action, desired, about)
+            case Prune():
+                name = str(action.object).replace(" ", "/")
+                self._emit(action.event, desired, about, object=name, reason=action.reason)
             case Retire() if action.event:
                 gone = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
                 known = {**who(desired), **gone, "reason": action.reason}
@@ -177,6 +182,8 @@ class Executor:
         elif purpose is Purpose.RELEASE and manifest["kind"] in WORKLOADS:
             took = round(self.clock.now() - noticed_at, 3)
             self._emit("revision_applied", desired, about, object=name, replicas=replicas, duration=took)
+        elif purpose is Purpose.RELEASE and is_further(manifest):
+            self._emit("object_created", desired, about, object=name)
         elif purpose is Purpose.REUSE:
             self._emit("revision_reused", desired, about, object=name)
         elif purpose is Purpose.SCALE:

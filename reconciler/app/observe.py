@@ -7,9 +7,11 @@ import posixpath
 from dataclasses import dataclass, replace
 
 from reconciler.app.builtin import builtin_templates
+from reconciler.core.further import resources
 from reconciler.core.memory import Active
 from reconciler.core.model import App, Desired, Release, Slot, Template
 from reconciler.core.observed import Observed, observe
+from reconciler.core.plan.extras import further_kinds
 from reconciler.core.render import identify, render
 from reconciler.core.slot import choose_slot
 from reconciler.core.template import templates_in
@@ -91,7 +93,13 @@ class Eyes:
             self._desired = render(self.app, release, slot)
         elif self._desired.commit != commit:
             self._desired = replace(self._desired, commit=commit)
-        return self._desired, observed
+        return self._desired, await self._see_further(self._desired, observed)
+
+    async def _see_further(self, desired: Desired, observed: Observed) -> Observed:
+        """The same with the objects of further kinds, of which some may not have been watched so far."""
+        wanted, known = resources(desired.extras), further_kinds(self.app, observed)
+        await self.cluster.follow(self.app.namespace, self.app.name, wanted, known)
+        return await self.see_cluster() if wanted | known else observed
 
     async def see_standing(self, desired: Desired, observed: Observed) -> Desired | None:
         """The active revision as its own commit rendered it, if Git wants another one now. None as well if that commit
@@ -116,7 +124,7 @@ class Eyes:
         """The app as the cluster has it."""
         await self.cluster.synced(self.app.namespace)
         namespace = self.app.namespace
-        found = observe(self.cluster.view(namespace, self.app.name), self.app.strategy)
+        found = observe(self.cluster.view(namespace, self.app.name), self.app.strategy, namespace)
         return replace(found, recovered_at=self.cluster.recovered_at(namespace))
 
     async def _read(self, commit: str) -> tuple[Release, str]:

@@ -24,6 +24,7 @@ from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
+from reconciler.core.plan.extras import ahead
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render, written
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
@@ -76,6 +77,7 @@ def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write
                 found += map(_write, action.moves)
     if observed.front and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
         found += _later(desired, observed)
+        found += [Write(each.manifest, APPLY_MANAGER, each.live) for each in ahead(desired, observed)]
     return found
 
 

@@ -188,6 +188,7 @@ def _app(
         suspend=model.suspend,
         deletion_policy=DeletionPolicy(model.deletion_policy),
         origin=source.origin,
+        kinds=source.kinds,
         service_account=model.service_account_name or source.service_account,
         written=written,
         **more,

@@ -16,6 +16,7 @@ from reconciler.core.credentials import credentials_fault
 from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_fault, tag_fault
 from reconciler.core.glob import pattern_fault
 from reconciler.core.naming import wrong_subdomain
+from reconciler.core.policy import wrong_kind_name
 from reconciler.core.powers import POWERS, power_fault
 from reconciler.core.revision import short_hash
 
@@ -63,7 +64,8 @@ class SourceSettings:
     `apps` is the pattern of the files that describe apps ('': none are looked for), `namespace` that of a discovered
     app that names none, `namespaces` those which such an app may name. In the same way `service_account` is that of an
     app of this source that names none ('': the daemon's own), and `service_accounts` those which a discovered app may
-    name. `powers` are allowed to every app of this source that the configuration says nothing else of.
+    name. `powers` are allowed to every app of this source that the configuration says nothing else of; `kinds`: which
+    kinds of object its apps may have beside those that every app may.
     """
 
     name: str
@@ -82,6 +84,7 @@ class SourceSettings:
     service_account: str = ""
     service_accounts: tuple[str, ...] = ()
     powers: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -167,7 +170,7 @@ PowerName = Annotated[str, rule(power_fault), Field(json_schema_extra={"enum": l
 
 
 class _Allow(Model):
-    """What apps may do: whoever can push to the repository must not be able to choose more."""
+    """What the source's apps may do: whoever can push to the repository must not be able to choose more."""
 
     namespaces: list[Name] | None = Field(
         default=None, description="Namespaces that discovered apps may use. The source's `namespace`, if not given."
@@ -179,6 +182,11 @@ class _Allow(Model):
     powers: list[PowerName] = Field(
         default_factory=list,
         description="Powers that the templates of this source's apps may ask for, like `hostPath`. None, if not given.",
+    )
+    kinds: list[Annotated[str, rule(wrong_kind_name)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Kinds of object, like `CronJob.batch`, that its apps may have beside those that every app may.",
     )
 
 
@@ -243,6 +251,7 @@ def source_of(model: SourceModel) -> SourceSettings:
         service_account=own,
         service_accounts=tuple({each: None for each in (own, *model.allow.service_accounts) if each}),
         powers=tuple(sorted(set(model.allow.powers))),
+        kinds=tuple(sorted(set(model.allow.kinds))),
     )
 
 

@@ -11,7 +11,18 @@ from reconciler.app.departed import Fate, Verdict
 from reconciler.app.loop import set_within
 from reconciler.core.event import event
 from reconciler.core.model import Manifest
-from reconciler.core.removal import REMOVAL_MANAGER, Mark, Note, Step, disown, has_any, next_step
+from reconciler.core.observed import is_of
+from reconciler.core.policy import is_further
+from reconciler.core.removal import (
+    REMOVAL_MANAGER,
+    Mark,
+    Note,
+    Step,
+    disown,
+    further_kinds_of,
+    has_any,
+    next_step,
+)
 from reconciler.errors import Conflict, Permanent, ReconcilerError
 from reconciler.ports import Clock, Cluster, Telemetry
 
@@ -93,6 +104,7 @@ class Sweep:
         if verdict.fate is Fate.HOLD or verdict.mark is None:
             return self._hold(name, verdict, verdict.reason, going)
         going.deleting = verdict
+        await self.cluster.follow(self.namespace, name, frozenset(), further_kinds_of(self._objects(name)))
         now, back = self.clock.now(), self.cluster.recovered_at(self.namespace)
         step = next_step(self._objects(name), verdict.mark, now, going.unrouted_since, back)
         going.unrouted_since = step.unrouted_since
@@ -157,7 +169,8 @@ class Sweep:
         return self.judge(self.namespace, name, self._objects(name))
 
     def _objects(self, name: str) -> Sequence[Manifest]:
-        return self.cluster.view(self.namespace, name)
+        there = self.cluster.view(self.namespace, name)
+        return [each for each in there if not is_further(each) or is_of(each, self.namespace)]
 
     def _service(self, name: str) -> Manifest | None:
         return next((each for each in self._objects(name) if each["kind"] == "Service"), None)

@@ -149,8 +149,11 @@ def _is_allowed(app: App, sources: Mapping[str, SourceSettings]) -> bool:
 
 
 def _restricted(app: App, source: SourceSettings | None) -> App:
-    """A discovered app that is held, with what the configuration allows now in place of what it did."""
-    if not app.file or source is None:
+    """An app that is held, with what the configuration allows now in place of what it did."""
+    if source is None:
+        return app
+    app = replace(app, kinds=source.kinds)
+    if not app.file:
         return app
     allowed = app.service_account in (source.service_account, *source.service_accounts)
     account = app.service_account if allowed and app.service_account else source.service_account

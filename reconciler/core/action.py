@@ -35,6 +35,9 @@ class Ref:
     uid: str
     resource_version: str
 
+    def __str__(self) -> str:
+        return f"{self.kind.rpartition('/')[2]} {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Apply:
@@ -205,7 +208,27 @@ class Retire:
 
     def __str__(self) -> str:
         why = ": ".join(part for part in (self.event, self.reason) if part)
-        return f"delete {', '.join(f'{o.kind} {o.name}' for o in self.objects)} ({why})"
+        return f"delete {', '.join(map(str, self.objects))} ({why})"
 
 
-Action = Adopt | RequireFree | RequireRoom | Apply | CreateFront | Switch | Follow | Remember | Handover | Retire
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Deletes an object of a further kind that is not wanted any more; its revision, if it has one, stays. `event` is
+    `pruned` or `autoscaler_withdrawn`."""
+
+    object: Ref
+    event: str
+    reason: str
+
+    @property
+    def objects(self) -> tuple[Ref, ...]:
+        """What is deleted."""
+        return (self.object,)
+
+    def __str__(self) -> str:
+        return f"delete {self.object} ({self.event}: {self.reason})"
+
+
+Action = (
+    Adopt | RequireFree | RequireRoom | Apply | CreateFront | Switch | Follow | Remember | Handover | Retire | Prune
+)

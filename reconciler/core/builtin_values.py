@@ -25,10 +25,17 @@ KNOWN: Mapping[str, type] = {
     "podSecurityContext": dict,
     "securityContext": dict,
     "config": dict,
+    "autoscaling": dict,
 }
 _INSIDE: Mapping[str, Mapping[str, type]] = {
     "service": {"type": str, "port": int, "nodePort": int},
     "ports": {"http": int, "probe": int, "metrics": int},
+    "autoscaling": {
+        "minReplicas": int,
+        "maxReplicas": int,
+        "targetCPUUtilizationPercentage": int,
+        "targetMemoryUtilizationPercentage": int,
+    },
 }
 _NOUNS = {str: "text", int: "a whole number", dict: "a mapping"}
 _SCALARS = (str, int, float, bool, type(None))  # a null removes what is below it
@@ -57,11 +64,25 @@ def check(values: Mapping[str, Any], place: Place) -> None:
     _check_types(values, KNOWN, (), place)
     for key, known in _INSIDE.items():
         _check_types(values.get(key, {}), known, (key,), place)
+    if "autoscaling" in values:
+        _check_autoscaling(values["autoscaling"], place)
     for key in ("env", "config", "podAnnotations"):
         _check_scalars(values.get(key, {}), key, place)
     if "VERSION" in values.get("env", {}):
         what = "`values.env.VERSION` cannot be set: the release sets VERSION"
         raise Invalid(what, where=place("env", "VERSION"), todo="Remove it")
+
+
+def _check_autoscaling(values: Mapping[str, Any], place: Place) -> None:
+    """The API server's own rules, which a template could not say as plainly (HorizontalPodAutoscalerSpec)."""
+    where, least = place("autoscaling"), values.get("minReplicas", 1)
+    if "maxReplicas" not in values:
+        raise Invalid("`values.autoscaling.maxReplicas` is missing", where=where, todo="Say how many pods at most")
+    if not 1 <= least <= values["maxReplicas"]:
+        raise Invalid("`values.autoscaling` must have 1 ≤ minReplicas ≤ maxReplicas", where=where)
+    if not any(key.startswith("target") for key in values):
+        what = "`values.autoscaling` says no target, so Kubernetes would choose one"
+        raise Invalid(what, where=where, todo="Set targetCPUUtilizationPercentage, as in 80")
 
 
 def _check_types(values: Mapping[str, Any], known: Mapping[str, type], inside: tuple[str, ...], place: Place) -> None:

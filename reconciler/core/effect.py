@@ -13,6 +13,7 @@ from reconciler.core.action import (
     CreateFront,
     Follow,
     Handover,
+    Prune,
     Remember,
     RequireFree,
     RequireRoom,
@@ -23,6 +24,7 @@ from reconciler.core.diff import differences
 from reconciler.core.live import Workload
 from reconciler.core.model import Manifest
 from reconciler.core.observed import Config, Front, Observed
+from reconciler.core.policy import resource_of
 
 
 def took_effect(action: Action, observed: Observed) -> bool:
@@ -33,6 +35,9 @@ def took_effect(action: Action, observed: Observed) -> bool:
             return False
         case Retire():
             return observed.revision(action.revision) is None
+        case Prune():
+            there = {(each.kind, each.name) for each in (*observed.configs, *observed.shared)}
+            return (action.object.kind, action.object.name) not in there
         case Handover():
             wanted = action.front.kind, action.front.name
             return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
@@ -43,7 +48,12 @@ def took_effect(action: Action, observed: Observed) -> bool:
 
 
 def _holds(manifest: Manifest, observed: Observed) -> bool:
-    known: tuple[Workload | Config | Front, ...] = (*observed.workloads, *observed.configs, *observed.fronts)
-    wanted = manifest["kind"], manifest["metadata"]["name"]
+    known: tuple[Workload | Config | Front, ...] = (
+        *observed.workloads,
+        *observed.configs,
+        *observed.shared,
+        *observed.fronts,
+    )
+    wanted = resource_of(manifest), manifest["metadata"]["name"]
     live = next((each.live for each in known if (each.kind, each.name) == wanted), None)
     return live is not None and not differences(manifest, live)

@@ -221,6 +221,14 @@ EVENTS: Mapping[str, Spec] = {
         ("app", "namespace", "revision", "commit", "reason"),
     ),
     "retired": Spec("An old colour was deleted.", (*_WHO, "reason"), on_service=True),
+    "object_created": Spec("An object of a further kind was created.", (*_WHO, "object")),
+    "pruned": Spec(
+        "An object that is not in the templates any more was deleted.", (*_WHO, "object", "reason"), on_service=True
+    ),
+    "autoscaler_withdrawn": Spec(
+        "The autoscaler of a colour that gets no traffic was deleted, so that the colour keeps its size.",
+        (*_WHO, "object", "reason"),
+    ),
     "object_updated": Spec(
         "Fields were changed in place, as Git or the configuration asks; no pod was restarted.",
         (*_WHO, "object", "differences"),

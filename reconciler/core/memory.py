@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.core.model import PREFIX, Colour
+from reconciler.core.policy import read_resources, write_resources
 
 HISTORY_LIMIT = 50
+INVENTORY = PREFIX + "inventory"
 REASON_LIMIT = 1000
 
 
@@ -70,13 +72,15 @@ class Doom:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the active Service remembers. `history` holds the formerly active revisions, newest first; `doomed` those
-    Deployments that are about to go, if the last write was a note of that."""
+    Deployments that are about to go, if the last write was a note of that; `inventory` the further kinds (as resources)
+    that objects of the app may be of."""
 
     active: Active | None = None
     confirmed_at: float | None = None
     rejection: Rejection | None = None
     history: tuple[Active, ...] = ()
     doomed: frozenset[Doom] = frozenset()
+    inventory: frozenset[str] = frozenset()
 
     def former(self, revision: str) -> Active | None:
         """The latest time that `revision` was active before, if it ever was."""
@@ -93,7 +97,7 @@ class Memory:
             if each and each.revision != to.revision:
                 left = replace(each, until=to.since)
                 history = (left, *(older for older in history if older.revision != left.revision))
-        return Memory(active=to, history=history[:HISTORY_LIMIT])
+        return Memory(active=to, history=history[:HISTORY_LIMIT], inventory=self.inventory)
 
 
 def write_memory(memory: Memory) -> dict[str, str]:
@@ -110,6 +114,7 @@ def write_memory(memory: Memory) -> dict[str, str]:
         PREFIX + "confirmed-at": "" if memory.confirmed_at is None else format_time(memory.confirmed_at),
         PREFIX + "history": json.dumps(history, separators=(",", ":")) if history else "",
         PREFIX + "doomed": " ".join(doomed),
+        INVENTORY: write_resources(memory.inventory),
         **(write_rejection(memory.rejection) if memory.rejection else {PREFIX + "rejected": ""}),
     }
 
@@ -123,6 +128,7 @@ def read_memory(annotations: Mapping[str, str]) -> Memory:
         rejection=read_rejection(annotations),
         history=_read_history(annotations.get(PREFIX + "history", "")),
         doomed=frozenset(map(_read_doom, annotations.get(PREFIX + "doomed", "").split())),
+        inventory=read_resources(annotations.get(INVENTORY, "")),
     )
 
 

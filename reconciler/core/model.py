@@ -36,6 +36,8 @@ ANNOTATION_RENDERING = PREFIX + "rendering"
 drift; by the name, an object of ours from a copy that somebody made of it."""
 WORKLOADS = ("Deployment", "StatefulSet")
 """The kinds whose pods are released."""
+ANNOTATION_NAMESPACE = PREFIX + "namespace"
+"""The app's namespace, on every object of a further kind: cluster-scoped ones have none of their own."""
 
 
 class Colour(StrEnum):
@@ -96,8 +98,8 @@ class App:
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
     fields that are left as they are. `file` is the app.yaml that it was discovered in; '' for an app of the
     configuration. `service_account`: the one of its namespace as which everything is done for it; '': the daemon's
-    own. `powers` are those that its templates may ask for (`core.powers`). `origin` stands for the repository and ref
-    that its source follows.
+    own. `powers` are those that its templates may ask for (`core.powers`), `kinds` what it may have beside the kinds
+    that every app may (`core.policy`). `origin` stands for the repository and ref that its source follows.
     """
 
     name: str
@@ -118,6 +120,7 @@ class App:
     powers: tuple[str, ...] = ()
     deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
     origin: str = ""
+    kinds: tuple[str, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -184,8 +187,8 @@ class Desired:
     """One revision of an app, rendered: what the branch's tip asks for.
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
-    that move with it. `configs` are what else belongs to the colour. All carry this daemon's labels and are named and
-    namespaced.
+    that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
+    (`core.further`). All carry this daemon's labels and are named and namespaced.
     """
 
     app: App
@@ -197,6 +200,7 @@ class Desired:
     front: Manifest
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
+    extras: tuple[Manifest, ...] = ()
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from reconciler.core import naming
 from reconciler.core.field import Field
 from reconciler.core.model import WORKLOADS, App
+from reconciler.core.policy import check_kind, is_allowed, is_further, resource_of
 from reconciler.core.strictyaml import Document
 from reconciler.core.text import did_you_mean
 from reconciler.errors import Invalid
@@ -24,7 +25,7 @@ API_VERSIONS = {
     **dict.fromkeys(("Service", "ConfigMap", "Secret"), "v1"),
     "Ingress": "networking.k8s.io/v1",
 }
-_NO_WORKLOADS = {"DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob"}
+_NO_WORKLOADS = {"DaemonSet", "ReplicaSet", "ReplicationController", "Pod"}
 _SLIP = 2
 """Letters too many or too few in a kind that was meant to be another."""
 _SERVER_FIELDS = (
@@ -35,7 +36,7 @@ _SERVER_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """One rendered object: `root` is the field that holds all of it."""
+    """One rendered object: `root` is the field that holds all of it. `kind` is a resource if it is a further one."""
 
     kind: str
     name: str
@@ -57,6 +58,7 @@ class Objects:
     front: Object
     services: tuple[Object, ...]
     configs: tuple[Object, ...]
+    others: tuple[Object, ...] = ()
 
     @property
     def coloured(self) -> tuple[Object, ...]:
@@ -72,7 +74,8 @@ class Objects:
 
 def sort_out(documents: Iterable[Document], app: App, revision: str) -> Objects:
     """The objects in `documents`: Deployments and StatefulSets, the active Service or Ingress, further Services, any
-    number of ConfigMaps and Secrets. A Service with `revision` in its name is the colour's own.
+    number of ConfigMaps and Secrets, and of objects of further kinds that policy allows. A Service with `revision` in
+    its name is the colour's own.
 
     Raises:
         Invalid: anything else, or an object whose name, namespace, labels or data Kubernetes would refuse.
@@ -87,9 +90,10 @@ def sort_out(documents: Iterable[Document], app: App, revision: str) -> Objects:
     configs = [each for each in objects if each.kind in ("ConfigMap", "Secret")]
     for config in configs:
         _check_data(config)
+    others = tuple(each for each in objects if "/" in each.kind)
     fixed = [each for each in services if each not in own]
     front = _front([*fixed, *(each for each in objects if each.kind == "Ingress")], app)
-    return Objects(workloads, front, tuple(each for each in fixed if each is not front), (*configs, *own))
+    return Objects(workloads, front, tuple(each for each in fixed if each is not front), (*configs, *own), others)
 
 
 def _object(document: Document, app: App) -> Object:
@@ -97,26 +101,29 @@ def _object(document: Document, app: App) -> Object:
     if not isinstance(document.data, dict):
         raise root.fault("is no Kubernetes object", "Start it with apiVersion and kind")
     kind = root["kind"].text()
-    if kind not in API_VERSIONS:
-        raise root["kind"].fault(*_unknown_kind(kind))
-    if root["apiVersion"].text() != API_VERSIONS[kind]:
-        raise root["apiVersion"].fault(f"must be {API_VERSIONS[kind]} for a {kind}")
+    resource = _resource(root, kind, app)
     root = Field(document, kind, document.data)
     name = root["metadata"].mapping()["name"].text(_name_rule(kind))
     root = Field(document, f"{kind} {name}", document.data)
     _check_metadata(root["metadata"], app)
-    return Object(kind, name, root)
+    return Object(resource, name, root)
 
 
-def _unknown_kind(kind: str) -> tuple[str, str]:
-    if kind in _NO_WORKLOADS:
-        return f"is {kind}, which cannot be released blue/green", f"Use a {' or '.join(WORKLOADS)}"
+def _resource(root: Field, kind: str, app: App) -> str:
+    """The bare name of a kind that a release is made of; the resource of a further one that policy allows."""
+    named = is_allowed(app, resource_of(root.value))
+    if kind in API_VERSIONS and not (named and is_further(root.value)):
+        if root["apiVersion"].text() != API_VERSIONS[kind]:
+            raise root["apiVersion"].fault(f"must be {API_VERSIONS[kind]} for a {kind}")
+        return kind
+    if kind in _NO_WORKLOADS and not named:
+        what = f"is {kind}, which cannot be released blue/green"
+        raise root["kind"].fault(what, f"Use a {' or '.join(WORKLOADS)}")
     # A kind of Kubernetes' own that begins like one of ours (ServiceAccount) is no slip of the pen.
     suggestion = did_you_mean(kind, [each for each in API_VERSIONS if abs(len(each) - len(kind)) <= _SLIP])
-    return (
-        f"is {kind}{suggestion}, which is not released with an app",
-        f"Use {', '.join(API_VERSIONS)}, and apply other kinds outside of the app's templates",
-    )
+    if suggestion and not named:
+        raise root["kind"].fault(f"is {kind}{suggestion}, which is not released with an app")
+    return check_kind(root, app)
 
 
 def _name_rule(kind: str) -> Any:

@@ -14,6 +14,7 @@ from reconciler.core.live import LiveRevision, Workload, read_revisions
 from reconciler.core.memory import Memory, read_memory
 from reconciler.core.model import (
     ANNOTATION_COMPONENT,
+    ANNOTATION_NAMESPACE,
     ANNOTATION_RENDERING,
     LABEL_MANAGED_BY,
     LABEL_REVISION,
@@ -25,6 +26,7 @@ from reconciler.core.model import (
 )
 from reconciler.core.place import entries
 from reconciler.core.pods import read_pod
+from reconciler.core.policy import resource_of
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
@@ -34,7 +36,8 @@ SWITCH_MANAGER = "reconciler-switch"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Anything but a workload that belongs to a colour: a ConfigMap, a Secret, a Service of its own."""
+    """Anything but a workload: what belongs to a colour (a ConfigMap, a Secret, a Service of its own), or an object of
+    a further kind: then `kind` is its resource, and without a `revision` it is shared."""
 
     kind: str
     name: str
@@ -76,10 +79,11 @@ class Observed:
     """All that the cluster holds of one app at one moment.
 
     `front`: the active Service or Ingress, the one with the memory; `services`: other Services of ours that belong to
-    no revision, which move with it if Git knows them. `equivalent`: differences, as `Kind/name identity`, that an apply
-    has shown to be none to the API server. `recovered_at`: when (epoch seconds) the API server was last back after an
-    outage; None if it never was away. `serving`: revisions with ready endpoints in anything that clients may use;
-    `running`: revisions that have pods, of whatever workload.
+    no revision, which move with it if Git knows them. `configs` holds what belongs to a colour, `shared` objects of
+    further kinds that belong to none. `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be
+    none to the API server. `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if
+    it never was away. `serving`: revisions with ready endpoints in anything that clients may use; `running`: revisions
+    that have pods, of whatever workload.
     """
 
     front: Front | None
@@ -90,6 +94,7 @@ class Observed:
     recovered_at: float | None = None
     serving: frozenset[str] = frozenset()
     running: frozenset[str] = frozenset()
+    shared: tuple[Config, ...] = ()
 
     def revision(self, revision: str) -> LiveRevision | None:
         """What is there of `revision`, if any workload is."""
@@ -106,25 +111,28 @@ class Observed:
         return tuple(workload for each in self.revisions for workload in each.workloads)
 
 
-def observe(objects: Iterable[Manifest], strategy: Strategy) -> Observed:
+def observe(objects: Iterable[Manifest], strategy: Strategy, namespace: str = "") -> Observed:
     """Reads the live `objects` of one app (any order, any kinds) into an `Observed`.
 
-    `strategy` names the active Service or Ingress.
+    `strategy` names the active Service or Ingress. `namespace` is the app's, by which cluster-scoped objects are told
+    from those of an app of its name elsewhere.
     """
     by_kind: dict[str, list[Manifest]] = {}
     for each in filter(is_ours, objects):
-        by_kind.setdefault(str(each.get("kind")), []).append(each)
+        by_kind.setdefault(resource_of(each), []).append(each)
     pods = [read_pod(each) for each in by_kind.get("Pod", [])]
     traffic = _Traffic(by_kind.get("EndpointSlice", []), {pod.name: pod.revision for pod in pods})
     services = by_kind.get("Service", [])
     fronts = [_front(each, traffic) for each in services if not _revision(each)]
     fronts += [_front(each, traffic) for each in by_kind.get("Ingress", [])]
     front = next((each for each in fronts if (each.kind, each.name) == strategy.front), None)
-    configs = [*by_kind.get("ConfigMap", []), *by_kind.get("Secret", []), *filter(_revision, services)]
+    further = [each for kind in by_kind if "/" in kind for each in by_kind[kind] if is_of(each, namespace)]
+    configs = [*by_kind.get("ConfigMap", []), *by_kind.get("Secret", []), *filter(_revision, [*services, *further])]
     return Observed(
         front=front,
         revisions=read_revisions((each for kind in WORKLOADS for each in by_kind.get(kind, [])), pods),
-        configs=tuple(sorted(map(_config, configs), key=lambda each: (each.kind, each.name))),
+        configs=_configs(configs),
+        shared=_configs(each for each in further if not _revision(each)),
         services=tuple(sorted((e for e in fronts if e is not front and e.kind == "Service"), key=lambda e: e.name)),
         serving=traffic.serving(front),
         running=frozenset(each.revision for each in pods) - {""},
@@ -191,6 +199,14 @@ def is_ours(live: Manifest) -> bool:
     return _labels(live).get(LABEL_MANAGED_BY) == MANAGED_BY and made_as in ("", meta["name"])
 
 
+def is_of(live: Manifest, namespace: str) -> bool:
+    """Objects of further kinds must say whose they are in full: what is deleted by inventory, nobody else may miss."""
+    meta = _meta(live)
+    notes = meta.get("annotations") or {}
+    made_as = notes.get(ANNOTATION_RENDERING, "").rpartition("@")[0]
+    return made_as == meta["name"] and notes.get(ANNOTATION_NAMESPACE) == namespace
+
+
 def _meta(live: Manifest) -> Mapping[str, Any]:
     metadata: Mapping[str, Any] = live["metadata"]
     return metadata
@@ -204,10 +220,14 @@ def _revision(live: Manifest) -> str:
     return _labels(live).get(LABEL_REVISION, "")
 
 
+def _configs(objects: Iterable[Manifest]) -> tuple[Config, ...]:
+    return tuple(sorted(map(_config, objects), key=lambda each: (each.kind, each.name)))
+
+
 def _config(live: Manifest) -> Config:
     meta = _meta(live)
     return Config(
-        kind=live["kind"],
+        kind=resource_of(live),
         name=meta["name"],
         component=(meta.get("annotations") or {}).get(ANNOTATION_COMPONENT, SOLE),
         uid=meta["uid"],

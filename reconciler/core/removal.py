@@ -14,9 +14,12 @@ from dataclasses import dataclass
 
 from reconciler.core.action import Ref
 from reconciler.core.front import ROUTE_FIELDS
-from reconciler.core.model import PREFIX, WORKLOADS, App, DeletionPolicy, Manifest
+from reconciler.core.further import ANNOTATION_KINDS
+from reconciler.core.memory import INVENTORY
+from reconciler.core.model import ANNOTATION_NAMESPACE, PREFIX, WORKLOADS, App, DeletionPolicy, Manifest
 from reconciler.core.observed import is_ours
 from reconciler.core.plan.retire import DRAIN_MARGIN, NODES_BEHIND
+from reconciler.core.policy import is_further, read_resources, resource_of
 
 REMOVAL_MANAGER = "reconciler-removal"
 """Field manager of the marks, so that no apply of a rendered object touches them, nor the other way round."""
@@ -118,10 +121,19 @@ def next_step(
         return Step(waits=_in_the_way(objects, routed))
     since = now if unrouted_since is None else unrouted_since
     due = max(since, 0.0 if recovered_at is None else recovered_at + NODES_BEHIND) + DRAIN_MARGIN
-    workloads = [each for each in own if each["kind"] in WORKLOADS]
-    if workloads and now < due:
+    # Further kinds before the workloads, on which it is noted what kinds there are.
+    further, workloads = list(filter(is_further, own)), [each for each in own if each["kind"] in WORKLOADS]
+    if (further or workloads) and now < due:
         return Step(unrouted_since=since, wake_at=due)
-    return Step(tuple(_drops(workloads or own)), since, gone=not own)
+    return Step(tuple(_drops(further or workloads or own)), since, gone=not own)
+
+
+def further_kinds_of(objects: Iterable[Manifest]) -> frozenset[str]:
+    """The further kinds, as resources, that objects of the app may be of: what is noted, and what is seen."""
+    own = _own(objects)
+    noted = (_notes(each).get(key, "") for each in own for key in (INVENTORY, ANNOTATION_KINDS))
+    seen = frozenset(map(resource_of, filter(is_further, own)))
+    return seen | {resource for text in noted for resource in read_resources(text)}
 
 
 def release(objects: Iterable[Manifest]) -> tuple[Note, ...]:
@@ -163,6 +175,11 @@ def _notes(live: Manifest) -> Mapping[str, str]:
     return live["metadata"].get("annotations") or {}
 
 
+def _namespace(live: Manifest) -> str:
+    """The app's: a cluster-scoped object has none of its own."""
+    return str(live["metadata"].get("namespace") or _notes(live).get(ANNOTATION_NAMESPACE, ""))
+
+
 def _is_going(live: Manifest) -> bool:
     return bool(live["metadata"].get("deletionTimestamp"))
 
@@ -184,10 +201,10 @@ def _drops(objects: Iterable[Manifest]) -> Iterator[Drop]:
 
 def _note(live: Manifest, notes: Mapping[str, str]) -> Note:
     meta = live["metadata"]
-    named = {"name": meta["name"], "namespace": meta["namespace"], "annotations": dict(notes)}
+    named = {"name": meta["name"], "namespace": _namespace(live), "annotations": dict(notes)}
     return Note({"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": named}, _ref(live))
 
 
 def _ref(live: Manifest) -> Ref:
     meta = live["metadata"]
-    return Ref(live["kind"], meta["name"], meta["uid"], meta["resourceVersion"])
+    return Ref(resource_of(live), meta["name"], meta["uid"], meta["resourceVersion"])

@@ -17,6 +17,7 @@ from typing import Any
 from reconciler.core import builtin_values, strictyaml
 from reconciler.core.field import Field
 from reconciler.core.front import ROUTE_FIELDS
+from reconciler.core.further import check_further, finished, further_content, is_coloured, noted_kinds
 from reconciler.core.model import (
     ANNOTATION_COMMIT,
     ANNOTATION_COMPONENT,
@@ -100,19 +101,24 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         revision=revision,
         slot=slot,
         components=tuple(
-            Component(component(each), replicas_of(each), _stamped(_workload(own(each), coloured, release, slot)))
+            Component(
+                component(each),
+                replicas_of(each),
+                _stamped(annotated(_workload(own(each), coloured, release, slot), noted_kinds(objects))),
+            )
             for each in objects.workloads
         ),
         front=_stamped(annotated(_labelled(objects.front, app, shared), policy_notes(app))),
         services=tuple(_stamped(_labelled(each, app, shared)) for each in objects.services),
         configs=tuple(_stamped(own(each)) for each in objects.configs),
+        extras=tuple(_further(each, app, shared, coloured) for each in objects.others),
     )
 
 
 def written(app: App, release: Release, slot: Slot) -> tuple[Field, ...]:
     """The objects as the templates wrote them, each with where every field stands; raises what `identify` does."""
     objects = _objects(app, release, identify(app, release), slot)
-    return tuple(each.root for each in (*objects.coloured, *objects.services, objects.front))
+    return tuple(each.root for each in (*objects.coloured, *objects.services, objects.front, *objects.others))
 
 
 def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str, Any]:
@@ -142,8 +148,8 @@ class _Question:
 
 def _key(app: App, release: Release) -> tuple[Any, ...]:
     values = json.dumps(release.values, sort_keys=True)
-    about_app = (app.name, app.namespace, app.strategy.active_service, *app.strategy.front, app.templates is None)
-    return (*about_app, app.powers, release.version, values, release.templates)
+    about_app = (app.name, app.namespace, app.source, app.strategy.active_service, *app.strategy.front)
+    return (*about_app, app.templates is None, app.powers, app.kinds, release.version, values, release.templates)
 
 
 # `render` asks again right after `identify`, and the same release is looked at in every cycle.
@@ -180,6 +186,7 @@ def _revision_of(app: App, release: Release) -> str:
     # What an app of one Deployment lacks adds nothing, so that its revisions are called as they always were.
     further = [_content(each) for each in one.coloured if each.kind == "Service" or each in others]
     further += [_content(first)] if first.kind != "Deployment" else []
+    further += further_content(one, _ONE)
     return short_hash({**content, "further": further} if further else content)
 
 
@@ -192,6 +199,7 @@ def _objects(app: App, release: Release, revision: str, slot: Slot) -> Objects:
         check_workload(workload)
     for service in objects.selecting:
         check_service(service, objects.workloads)
+    check_further(objects)
     _check_selectors(objects, _colour_labels(app, revision, slot))
     return objects
 
@@ -266,7 +274,7 @@ def _check_apart(one: Objects, other: Objects, app: App) -> None:
 
 def _check_references(one: Objects, other: Objects) -> None:
     """A name that changes with the revision can only be that of an object rendered here."""
-    rendered = {config.name for config in one.configs}
+    rendered = {each.name for each in (*one.configs, *one.others)}
     fixed = {name.value for workload in other.workloads for name in references(workload)}
     for name in (each for workload in one.workloads for each in references(workload)):
         if name.value is not None and name.value not in fixed | rendered:
@@ -309,6 +317,11 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     metadata["namespace"] = app.namespace
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     return manifest
+
+
+def _further(rendered: Object, app: App, labels: Mapping[str, str], coloured: Mapping[str, str]) -> Manifest:
+    own = coloured if is_coloured(rendered.name, coloured[LABEL_REVISION]) else {}
+    return finished(_labelled(rendered, app, labels), app.namespace, own)
 
 
 def _stamped(manifest: Manifest) -> dict[str, Any]:

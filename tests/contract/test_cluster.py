@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -366,3 +366,84 @@ async def test_a_secret_of_anybody_is_read_as_it_is_now(subject: Subject) -> Non
     await subject.put_foreign({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
     assert await subject.cluster.secret(subject.namespace, "git") == {"password": b"\0s3cret\n"}
     assert not subject.cluster.view(subject.namespace, "my-app"), "it is none of ours"
+
+
+POLICY, CRON = "networking.k8s.io/v1/NetworkPolicy", "batch/v1/CronJob"
+
+
+def further(subject: Subject, resource: str, spec: Any, name: str = "one") -> dict[str, Any]:
+    version, _, kind = resource.rpartition("/")
+    meta = {"name": name, "namespace": subject.namespace, "labels": dict(LABELS)}
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
+
+
+async def follow(subject: Subject, *wanted: str, known: tuple[str, ...] = ()) -> None:
+    await subject.cluster.follow(subject.namespace, "my-app", set(wanted), set(known))
+
+
+def kinds_in_view(subject: Subject) -> list[str]:
+    return sorted(each["kind"] for each in subject.cluster.view(subject.namespace, "my-app"))
+
+
+async def test_objects_of_a_further_kind_are_applied_seen_and_deleted(subject: Subject) -> None:
+    await follow(subject, POLICY)
+    manifest = further(subject, POLICY, {"podSelector": {}, "policyTypes": ["Ingress"]})
+    first = replace(ref(await subject.cluster.apply(manifest, APPLY_MANAGER, None)), kind=POLICY)
+    manifest["spec"]["policyTypes"] = ["Egress"]
+    second = replace(ref(await subject.cluster.apply(manifest, APPLY_MANAGER, first)), kind=POLICY)
+    live = stored(subject, "NetworkPolicy")
+    assert live is not None
+    assert live["spec"]["policyTypes"] == ["Egress"]
+    with pytest.raises(Conflict):
+        await subject.cluster.apply(manifest, APPLY_MANAGER, first)
+    with pytest.raises(Conflict):
+        await subject.cluster.delete(subject.namespace, first)
+    assert await subject.cluster.delete(subject.namespace, second)
+    assert kinds_in_view(subject) == []
+    assert not await subject.cluster.delete(subject.namespace, second), "gone already"
+
+
+async def test_an_object_of_a_further_kind_that_somebody_else_made_is_not_merged_into(subject: Subject) -> None:
+    account = "v1/ServiceAccount"
+    await follow(subject, account)
+    meta = {"name": "one", "namespace": subject.namespace}
+    await subject.put_foreign({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    manifest = further(subject, account, None)
+    del manifest["spec"]
+    with pytest.raises(Blocked):
+        await subject.cluster.apply(manifest, APPLY_MANAGER, None)
+
+
+async def test_a_further_kind_is_in_the_view_while_somebody_names_it(subject: Subject) -> None:
+    """What was there before is found (a restart), by a kind that discovery finds, and not asked for afterwards."""
+    job = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}}}
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": {"spec": job}}
+    await follow(subject, CRON)
+    await subject.cluster.apply(further(subject, CRON, spec), APPLY_MANAGER, None)
+    await follow(subject)
+    assert kinds_in_view(subject) == []
+    await follow(subject, known=(CRON,))
+    assert kinds_in_view(subject) == ["CronJob"]
+
+
+async def test_a_kind_that_the_cluster_does_not_have_is_an_error_only_where_it_is_wanted(subject: Subject) -> None:
+    for nonsense in ("example.com/v1/Nonsense", "batch/v1/Nonsense", "policy/v0/PodDisruptionBudget"):
+        with pytest.raises(Blocked):
+            await follow(subject, nonsense)
+        await follow(subject, POLICY, known=(nonsense,))
+
+
+async def test_an_object_without_a_namespace_is_the_apps_like_any_other(subject: Subject) -> None:
+    role = "rbac.authorization.k8s.io/v1/ClusterRole"
+    await follow(subject, role)
+    manifest = {**further(subject, role, None, subject.namespace), "rules": []}
+    del manifest["spec"]
+    await subject.cluster.check(manifest, APPLY_MANAGER, None)
+    live = await subject.cluster.apply(manifest, APPLY_MANAGER, None)
+    try:
+        assert kinds_in_view(subject) == ["ClusterRole"]
+        with pytest.raises(Conflict):
+            await subject.cluster.apply(manifest, APPLY_MANAGER, None)
+    finally:
+        await subject.cluster.delete(subject.namespace, replace(ref(live), kind=role))
+    assert kinds_in_view(subject) == []

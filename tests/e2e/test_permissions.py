@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -12,9 +13,12 @@ from rig.scene import Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
 from tests.e2e.harness.commands import kubectl
+from tests.e2e.harness.templates import BUDGET, POLICY, own_templates
+from tests.e2e.harness.templates import SERVICE_ACCOUNT as ACCOUNT_OF_PODS
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ACCOUNT = "reconciler"
+OURS = {"bluegreen.reconciler/app": "my-app"}
 
 
 def _role(namespace: str) -> str:
@@ -43,16 +47,24 @@ def _kubeconfig(scene: Scene) -> Path:
 
 
 def test_the_role_in_the_readme_is_enough(scene: Scene) -> None:
-    """First release, bump with a ConfigMap, revert, retirement, drift, deletion, and their Kubernetes Events."""
-    scene.configure(deletionPolicy="delete")
+    """First release, bump with a ConfigMap, revert, retirement, drift, objects of all kinds that any app may have,
+    deletion, and the Kubernetes Events about them."""
+    scene.configure(templates="templates", deletionPolicy="delete")
+    scene.repository.commit("Own templates", own_templates(budget=BUDGET, policy=POLICY, account=ACCOUNT_OF_PODS))
     scene.daemon = scene.another_daemon("account", kubeconfig=_kubeconfig(scene))
     scene.first_release("v1.0.0")
-    scene.settle(scene.release("v2.0.0", {"config": {"CFG_A": "b"}}))
+    scaled = {"minReplicas": 1, "maxReplicas": 2, "targetCPUUtilizationPercentage": 80}
+    scene.settle(scene.release("v2.0.0", {"config": {"CFG_A": "b"}, "autoscaling": scaled}))
+    for kind in ("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount"):
+        until(partial(scene.cluster.find, kind, **OURS), f"a {kind}")
     commit = scene.repository.revert()
     scene.daemon.wait_for("rolled_back", commit=commit)
     scene.settle(commit)
     scene.daemon.wait_for("retired", version="v2.0.0")
-    until(lambda: not scene.cluster.find("ConfigMap", **{"bluegreen.reconciler/app": "my-app"}), "its ConfigMap gone")
+    until(lambda: not scene.cluster.find("ConfigMap", **OURS), "its ConfigMap gone")
+    until(lambda: not scene.cluster.find("HorizontalPodAutoscaler", **OURS), "its autoscaler gone")
+    scene.repository.commit("No policy any more", {"templates/policy.yaml": "# nothing\n"})
+    scene.daemon.wait_for("pruned", object="NetworkPolicy/my-app")
     scene.cluster.patch("Service", "my-app", {"metadata": {"labels": {"app": "other"}}})
     scene.daemon.wait_for("drift_repaired")
     until(lambda: "RolledBack" in kubectl(scene, "get", "events", "-o", "yaml").out, "its Events")

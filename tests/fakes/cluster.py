@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from reconciler.core.account import Account
@@ -19,6 +19,7 @@ from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.memory import format_time
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
+from reconciler.core.policy import VERSIONS, is_further, resource_of
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
 from reconciler.ports import Cluster
 
@@ -41,6 +42,9 @@ class FakeCluster:
     def __init__(self, now: Callable[[], float] = lambda: 1_700_000_000.0) -> None:
         self.objects: dict[_Key, dict[str, Any]] = {}
         self.owners: dict[_Key, dict[tuple[str, str], set[Path]]] = {}
+        self.kinds = {f"{version}/{name.partition('.')[0]}" for name, version in VERSIONS.items()}
+        self.kinds |= {"batch/v1/CronJob", "rbac.authorization.k8s.io/v1/ClusterRole"}
+        self.followed: dict[tuple[str, str], frozenset[str]] = {}
         self.events: list[tuple[str, Event]] = []
         self.writes: list[str] = []
         self._now = now
@@ -59,7 +63,9 @@ class FakeCluster:
         return [
             each
             for (_, space, _), each in self.objects.items()
-            if space == namespace and (each["metadata"].get("labels") or {}).get(LABEL_APP) == app
+            if space == namespace
+            and (each["metadata"].get("labels") or {}).get(LABEL_APP) == app
+            and (not is_further(each) or resource_of(each) in self.followed.get((namespace, app), ()))
         ]
 
     def apps(self, namespace: str) -> Sequence[str]:
@@ -68,6 +74,12 @@ class FakeCluster:
 
     async def synced(self, namespace: str) -> None:
         return None
+
+    async def follow(self, namespace: str, app: str, wanted: Set[str], known: Set[str]) -> None:
+        for resource in sorted(wanted):
+            if resource not in self.kinds:
+                raise Blocked(f"the cluster has no kind {resource}")
+        self.followed[namespace, app] = frozenset((wanted | known) & self.kinds)
 
     def recovered_at(self, namespace: str) -> float | None:
         return self.back_since
@@ -145,7 +157,7 @@ class FakeCluster:
 
     async def delete(self, namespace: str, ref: Ref) -> bool:
         with_failure = self._attempt(f"delete {ref.kind}/{ref.name}")
-        key = (ref.kind, namespace, ref.name)
+        key = (ref.kind.rpartition("/")[2], namespace, ref.name)
         there = self.objects.get(key)
         if there is None:
             return False
@@ -275,6 +287,9 @@ class ActingCluster:
 
     def view(self, namespace: str, app: str) -> Sequence[Manifest]:
         return self._cluster.view(namespace, app)
+
+    async def follow(self, namespace: str, app: str, wanted: Set[str], known: Set[str]) -> None:
+        await self._cluster.follow(namespace, app, wanted, known)
 
     def apps(self, namespace: str) -> Sequence[str]:
         return self._cluster.apps(namespace)

@@ -121,7 +121,7 @@ class GuardedCluster(FakeCluster):
         return self.late is not None and self.late != self.hands
 
     def guard(self) -> Observed:
-        return observe(self.view(NAMESPACE, APP.name), self.strategy)
+        return observe(self.view(NAMESPACE, APP.name), self.strategy, NAMESPACE)
 
     async def apply(self, manifest: Manifest, manager: str, live: Any) -> Manifest:
         await self._maybe_pause()

@@ -39,6 +39,7 @@ EVERYTHING: dict[str, Any] = {
     "podSecurityContext": {"runAsUser": 1000},
     "securityContext": {"readOnlyRootFilesystem": False},
     "config": {"CFG_A": "1.10", "CFG_B": True, "CFG_TEXT": "two\nlines", "GONE": None},
+    "autoscaling": {"minReplicas": 2, "maxReplicas": 9, "targetCPUUtilizationPercentage": 80},
 }
 
 
@@ -57,7 +58,7 @@ def refusal(values: dict[str, Any]) -> str:
 def test_the_rendering_is_as_written_down(name: str, values: dict[str, Any]) -> None:
     """To accept a change, write `found` to the file. It makes a new revision of every app that uses these."""
     result = desired(values)
-    found = yaml.safe_dump_all([*result.objects, result.front], sort_keys=False)
+    found = yaml.safe_dump_all([*result.objects, result.front, *result.extras], sort_keys=False)
     assert found == (GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from docs import generate
-from reconciler.adapters.cluster.kinds import WATCHED
+from reconciler.adapters.cluster.kinds import FIXED, WATCHED
 from reconciler.app.settings import parse_settings, schema
 from reconciler.core import builtin_values, phase
 from reconciler.core.event import EVENTS
@@ -156,7 +156,9 @@ def test_the_webhook_in_its_manual_is_valid() -> None:
 
 def test_the_role_in_the_readme_covers_what_is_watched() -> None:
     rules = yaml.safe_load(_yaml_in_readme("kind: Role"))["rules"]
-    for kind in WATCHED:
+    for kind in (*WATCHED, *FIXED.values()):
         group = "" if "/" not in kind.api_version else kind.api_version.partition("/")[0]
         rule = next(each for each in rules if kind.plural in each["resources"] and group in each["apiGroups"])
         assert {"list", "watch"} <= set(rule["verbs"])
+        if kind.key in FIXED:
+            assert {"create", "patch", "delete"} <= set(rule["verbs"])

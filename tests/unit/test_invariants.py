@@ -29,6 +29,7 @@ from tests.fakes.whole import BY_INGRESS, BY_SERVICES, whole_world
 from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
 
 _STANDING = (Phase.STABLE, Phase.RETAINING, Phase.CONFIRMING, Phase.DEGRADED)
+_AUTOSCALING = {"maxReplicas": 9, "targetCPUUtilizationPercentage": 80}
 VERSIONS = ("v1.0.0", "v2.0.0", "v3.0.0")
 FOREIGN = {"kind": "ConfigMap", "metadata": {"name": "my-app", "namespace": NAMESPACE}, "data": {"key": "value"}}
 
@@ -304,8 +305,19 @@ class WalkOfAnIngress(Walk):
             self.world.cluster.put({**live, "spec": rules}, "kubectl")
 
 
+class WalkWithAutoscalers(Walk):
+    """The same, where the active colour has an autoscaler, and no other has."""
+
+    app = replace(APP, values={**APP.values, "autoscaling": _AUTOSCALING})
+
+    def _has_settled(self, made: Plan) -> None:
+        super()._has_settled(made)
+        found = [each["metadata"]["name"] for each in self.world.cluster.all("HorizontalPodAutoscaler")]
+        assert found == [each.name for each in self.world.observed.workloads], "each colour with its own"
+
+
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("walk", [Walk, WalkWithSmallPreviews, WalkOfAWholeApp, WalkOfAnIngress])
+@pytest.mark.parametrize("walk", [Walk, WalkWithSmallPreviews, WalkWithAutoscalers, WalkOfAWholeApp, WalkOfAnIngress])
 def test_random_walks_keep_the_invariants(walk: type[Walk]) -> None:
     """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""
     run_state_machine_as_test(walk)

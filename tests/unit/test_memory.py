@@ -33,7 +33,13 @@ memories = st.builds(
     st.none() | rejections,
     st.lists(formers, max_size=HISTORY_LIMIT).map(tuple),
     st.frozensets(st.builds(Doom, names, names), max_size=3),
+    st.frozensets(st.sampled_from(["v1/ServiceAccount", "policy/v1/PodDisruptionBudget", "example.com/v1/Service"])),
 )
+
+
+@given(memories, actives)
+def test_a_switch_keeps_the_inventory(memory: Memory, to: Active) -> None:
+    assert memory.switched(to).inventory == memory.inventory
 
 
 @given(memories)

@@ -39,8 +39,11 @@ def config(old: str, new: str) -> Release:
             release("kind: Deploymnt"),
             "x0.yaml:1: the document: `kind` is Deploymnt (did you mean `Deployment`?), which",
         ),
-        (release("kind: ServiceAccount"), "x0.yaml:1: the document: `kind` is ServiceAccount, which is not released"),
-        (release("\nkind: CronTab"), "x0.yaml:2: the document: `kind` is CronTab, which is not released with an app"),
+        (release("kind: ServiceAccount"), "x0.yaml:1: the document: `apiVersion` is missing"),
+        (
+            release("apiVersion: stable.example.com/v1\nkind: CronTab"),
+            "x0.yaml:2: the document: `kind` is CronTab.stable.example.com, which source source does not allow",
+        ),
         (
             release("kind: DaemonSet"),
             "x0.yaml:1: the document: `kind` is DaemonSet, which cannot be released blue/green. Use a Deployment",

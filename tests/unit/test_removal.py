@@ -15,9 +15,11 @@ from reconciler.app.sweep import Sweep
 from reconciler.core.gitref import branch
 from reconciler.core.model import App, DeletionPolicy, Manifest
 from reconciler.core.phase import Phase
+from reconciler.core.policy import OWN as KINDS
 from reconciler.core.removal import POLICY, REMOVAL, next_step, read_mark
 from reconciler.errors import Blocked
 from tests.fakes.discovery import SOURCE, found
+from tests.fakes.whole import BY_INGRESS, whole_world
 from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, Recorder, World, drive
 
 FILE = "apps/my-app/app.yaml"
@@ -36,7 +38,7 @@ class Yard:
     """An app with a warm colour, the repository that describes it, and the sweep of its namespace."""
 
     def __init__(self, app: App = DOOMED) -> None:
-        self.world = World(app)
+        self.world = whole_world(app) if app.templates else World(app)
         self.world.release("v1.0.0")
         self.world.release("v2.0.0")
         self.files: dict[str, str] = {**OTHER, FILE: "deletionPolicy: delete"}
@@ -175,6 +177,34 @@ def killed(yard: Yard, writes: int, after: bool) -> bool:
     finally:
         yard.world.cluster.kill_after = yard.world.cluster.kill_before = None
     return False
+
+
+def test_objects_of_further_kinds_go_too_whatever_restarts() -> None:
+    """The kinds are known by what is still there: a new daemon that follows none of them yet finds them again."""
+    scaled = {"minReplicas": 2, "maxReplicas": 4, "targetCPUUtilizationPercentage": 80}
+    yard = Yard(replace(DOOMED, values={**DOOMED.values, "autoscaling": scaled}))
+    yard.world.advance(60)
+    yard.world.run()
+    assert yard.world.cluster.all("HorizontalPodAutoscaler")
+    yard.remove()
+    for _ in range(30):
+        yard.world.cluster.followed.clear()
+        yard.sweep = yard.another()
+        for _ in range(4):
+            yard.turn()
+            yard.world.advance(1.0)
+    assert not yard.world.cluster.all("HorizontalPodAutoscaler")
+    assert yard.kinds() == set()
+
+
+def test_an_ingress_goes_before_the_services_that_it_leads_to() -> None:
+    app = replace(BY_INGRESS, file=FILE, origin=SOURCE.origin, deletion_policy=DeletionPolicy.DELETE)
+    yard = Yard(app)
+    assert yard.kinds() >= {"Service", "Deployment"}
+    yard.remove()
+    yard.run(60)
+    assert yard.deletions()[0] == "Ingress"
+    assert not [each for each in yard.world.cluster.view(NAMESPACE, APP.name) if each["kind"] in (*OWN, "Ingress")]
 
 
 @pytest.mark.parametrize(("writes", "after"), KILLS)
@@ -405,7 +435,7 @@ def test_a_policy_that_changes_while_a_promotion_waits_is_written_down() -> None
 def live(kind: str, name: str, **notes: str) -> Manifest:
     labels = {"app.kubernetes.io/managed-by": "reconciler", "bluegreen.reconciler/app": "a"}
     meta = {"name": name, "namespace": "n", "uid": name, "resourceVersion": "1", "labels": labels, "annotations": notes}
-    return {"apiVersion": "x/v1", "kind": kind, "metadata": meta}
+    return {"apiVersion": KINDS.get(kind, "autoscaling/v2"), "kind": kind, "metadata": meta}
 
 
 def test_any_number_of_any_kind_goes_in_that_order() -> None:
@@ -424,8 +454,9 @@ def test_any_number_of_any_kind_goes_in_that_order() -> None:
     assert gone == [
         {"Ingress"},
         {"Service"},
+        {"HorizontalPodAutoscaler"},
         {"Deployment", "StatefulSet"},
-        {"Secret", "HorizontalPodAutoscaler", "ConfigMap"},
+        {"Secret", "ConfigMap"},
     ]
 
 

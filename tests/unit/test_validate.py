@@ -70,6 +70,16 @@ def manifest(**spec: object) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": spec}
 
 
+def test_a_kind_that_is_kubernetes_own_is_known_and_of_a_custom_resource_nothing_is() -> None:
+    schemas = KubernetesSchemas.of("1.34")
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "x"}}
+    assert schemas.faults({**budget, "spec": {"maxUnavailable": 1}}) == []
+    assert [each.path for each in schemas.faults({**budget, "spec": {"max": 1}})] == [("spec", "max")]
+    for version in ("policy/v1beta1", "flowcontrol.apiserver.k8s.io/v1alpha1", "v2"):
+        assert [each.path for each in schemas.faults({**budget, "apiVersion": version})] == [("kind",)]
+    assert schemas.faults({"apiVersion": "example.com/v1", "kind": "Thing", "spec": {"any": 1}}) == []
+
+
 def test_unknown_fields_wrong_types_and_missing_fields_are_faults() -> None:
     schemas = KubernetesSchemas.of("1.34")
     assert schemas.faults(manifest(ports=[{"port": 80, "targetPort": "http"}], selector={"a": "b"})) == []

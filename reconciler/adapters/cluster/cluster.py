@@ -6,12 +6,14 @@ import asyncio
 import base64
 import copy
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Any
 
 from kubernetes.aio import client
 
-from reconciler.adapters.cluster.kinds import KINDS, WATCHED, place_of
+from reconciler.adapters.cluster.discovery import Discovery
+from reconciler.adapters.cluster.following import Following
+from reconciler.adapters.cluster.kinds import KINDS, WATCHED, Kind
 from reconciler.adapters.cluster.requests import send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
@@ -20,6 +22,7 @@ from reconciler.core.action import Ref
 from reconciler.core.event import Event, Level
 from reconciler.core.memory import format_time
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
+from reconciler.core.policy import resource_of
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 
 _APPLY = "application/apply-patch+yaml"
@@ -60,6 +63,8 @@ class KubernetesCluster:
         self._store = Store(on_change)
         self._watches: dict[str, list[Watch]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._kinds = Discovery(api)
+        self._following = Following(self._kinds, self._start, self._ended)
         self._account: Account | None = None
 
     def acting_as(self, account: Account | None) -> KubernetesCluster:
@@ -70,7 +75,7 @@ class KubernetesCluster:
 
     def view(self, namespace: str, app: str) -> Sequence[Manifest]:
         """See `ports.Cluster`."""
-        return self._store.of(namespace, app)
+        return (*self._store.of(namespace, app), *self._store.of("", app))
 
     def apps(self, namespace: str) -> Sequence[str]:
         """See `ports.Cluster`."""
@@ -81,17 +86,31 @@ class KubernetesCluster:
         for watch in self._watching(namespace):
             await watch.synced.wait()
 
+    async def follow(self, namespace: str, app: str, wanted: Set[str], known: Set[str]) -> None:
+        """See `ports.Cluster`."""
+        await self._following.follow(namespace, app, wanted, known)
+
     def recovered_at(self, namespace: str) -> float | None:
         """See `ports.Cluster`."""
         return self._recovered_at.get(namespace)
 
     def _watching(self, namespace: str) -> list[Watch]:
         if namespace not in self._watches:
-            tell = (self._watch_failed, self._watch_recovered)
-            made = [Watch(self._api, kind, namespace, self._store, *tell) for kind in WATCHED]
-            self._watches[namespace] = made
-            self._tasks += [self._spawn(f"watch {namespace}", each.run) for each in made]
+            self._watches[namespace] = [self._start(kind, namespace)[0] for kind in WATCHED]
         return self._watches[namespace]
+
+    def _start(self, kind: Kind, namespace: str) -> tuple[Watch, asyncio.Task[None]]:
+        watch = Watch(self._api, kind, namespace, self._store, self._watch_failed, self._watch_recovered)
+        task = self._spawn(f"watch {namespace or 'the cluster'}", watch.run)
+        self._tasks.append(task)
+        return watch, task
+
+    def _ended(self, watch: Watch) -> None:
+        """Nobody has objects of this kind there any more."""
+        self._tasks = [each for each in self._tasks if not each.done()]
+        self._store.forget(watch.kind.key, watch.namespace)
+        if watch in self._failing:
+            self._watch_recovered(watch)
 
     def _watch_failed(self, watch: Watch, retry_in: float, error: ReconcilerError) -> None:
         first = not self._is_failing(watch.namespace)
@@ -127,7 +146,8 @@ class KubernetesCluster:
         else:
             manifest = _pinned(manifest, live)
         query = {"fieldManager": manager, "force": "true", **(how or {})}
-        return await self._send("PATCH", _path_of(manifest), query=query, body=manifest, content_type=_APPLY)
+        body = self._kinds.of(manifest).placed(manifest)
+        return await self._send("PATCH", self._path_of(manifest), query=query, body=body, content_type=_APPLY)
 
     async def require_free(self, manifest: Manifest) -> None:
         """See `ports.Cluster`. Server-side apply would quietly merge into somebody else's object of the same name."""
@@ -143,16 +163,17 @@ class KubernetesCluster:
     async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
         """See `ports.Cluster`."""
         query = {"limit": str(_FIND_LIMIT)} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
-        found = await self._send("GET", KINDS[kind].path(namespace), query=query)
+        of = self._kinds[kind]
+        found = await self._send("GET", of.path(namespace), query=query)
         if found["metadata"].get("continue"):
             what = f"there are more than {_FIND_LIMIT} of them, which is more than is looked through"
             raise Blocked(what, where=f"{kind}s in namespace {namespace}", untouched="Nothing was changed")
-        identity = {"apiVersion": KINDS[kind].api_version, "kind": kind}
+        identity = {"apiVersion": of.api_version, "kind": of.name}
         return [identity | each for each in found["items"]]
 
     async def _find(self, manifest: Manifest) -> Manifest | None:
         meta = manifest["metadata"]
-        return next(iter(await self.find(manifest["kind"], meta["namespace"], meta["name"])), None)
+        return next(iter(await self.find(resource_of(manifest), meta["namespace"], meta["name"])), None)
 
     async def create(self, manifest: Manifest, manager: str) -> Manifest:
         """See `ports.Cluster`."""
@@ -179,7 +200,7 @@ class KubernetesCluster:
         """See `ports.Cluster`."""
         found = await self._find(manifest)
         if found is None or found["metadata"]["uid"] != live.uid:
-            raise Conflict("it is another object now", where=place_of(_path_of(manifest)))
+            raise Conflict("it is another object now", where=_place(manifest))
         notes = {**(found["metadata"].get("annotations") or {}), **(manifest["metadata"].get("annotations") or {})}
         patch = [{"op": "add", "path": f"/spec/{key}", "value": value} for key, value in manifest["spec"].items()]
         patch.append({"op": "add", "path": "/metadata/annotations", "value": notes})
@@ -201,7 +222,7 @@ class KubernetesCluster:
         condition = {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
         query = {"fieldManager": manager}
         body = [condition, *patch]
-        path = _path_of(manifest)
+        path = self._path_of(manifest)
         stored = await self._send("PATCH", path, query=query, body=body, content_type=_JSON_PATCH)
         self._store.put(stored)
         return stored
@@ -212,13 +233,13 @@ class KubernetesCluster:
             "propagationPolicy": "Background",
             "preconditions": {"uid": ref.uid, "resourceVersion": ref.resource_version},
         }
-        path = KINDS[ref.kind].path(namespace, ref.name)
-        answer = await self._send("DELETE", path, body=options)
-        if answer.get("kind") == ref.kind:
+        kind = self._kinds[ref.kind]
+        answer = await self._send("DELETE", kind.path(namespace, ref.name), body=options)
+        if answer.get("kind") == kind.name:
             self._store.put(answer)  # a finalizer holds it back: it is still there, with a deletionTimestamp
             return True
-        gone = {"kind": ref.kind, "metadata": {"namespace": namespace, "name": ref.name, "uid": ref.uid}}
-        self._store.drop(gone)
+        meta = {"namespace": kind.space(namespace), "name": ref.name, "uid": ref.uid}
+        self._store.drop({"kind": kind.name, "apiVersion": kind.api_version, "metadata": meta})
         return answer.get("code") != 404
 
     async def _send(self, method: str, path: str, **what: Any) -> dict[str, Any]:
@@ -231,6 +252,10 @@ class KubernetesCluster:
         except Blocked as error:
             raise Blocked(error.what, where=error.where, untouched=error.untouched, todo=_MAY_NOT_READ) from None
         return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+
+    def _path_of(self, manifest: Manifest) -> str:
+        meta = manifest["metadata"]
+        return self._kinds.of(manifest).path(meta.get("namespace", ""), meta["name"])
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:
         """See `ports.Cluster`."""
@@ -247,9 +272,9 @@ class KubernetesCluster:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _path_of(manifest: Manifest) -> str:
+def _place(manifest: Manifest) -> str:
     meta = manifest["metadata"]
-    return KINDS[manifest["kind"]].path(meta["namespace"], meta["name"])
+    return f"{manifest['kind']} {meta['namespace']}/{meta['name']}"
 
 
 def _pinned(manifest: Manifest, live: Ref) -> Manifest:
@@ -265,7 +290,7 @@ def _is_ours(found: Manifest, manifest: Manifest) -> bool:
 
 
 def _made_meanwhile(manifest: Manifest) -> Conflict:
-    return Conflict("it was made in the meantime", where=place_of(_path_of(manifest)))
+    return Conflict("it was made in the meantime", where=_place(manifest))
 
 
 def _foreign(found: Manifest, manifest: Manifest) -> Blocked:
@@ -279,7 +304,7 @@ def _foreign(found: Manifest, manifest: Manifest) -> Blocked:
         todo = f"If it is this daemon's, put the label back that it lost: {label} {LABEL_MANAGED_BY}={MANAGED_BY}"
     return Blocked(
         f"a {manifest['kind']} of this name exists already, and is not marked as made by this daemon for app {app}",
-        where=place_of(_path_of(manifest)),
+        where=_place(manifest),
         untouched="It was left as it is",
         todo=todo,
     )

@@ -1,6 +1,7 @@
 """The kinds of object that this daemon reads or writes, and where the API server keeps them.
 
-A fixed table rather than discovery: what is not in it is never touched (`own-things-only`).
+A fixed table: what is not in it is never touched (`own-things-only`), but for kinds that policy allows by name, which
+`discovery` looks up.
 """
 
 from __future__ import annotations
@@ -8,20 +9,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.core.model import Manifest
+from reconciler.core.policy import resource_of
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: its name, its apiVersion, and its plural in URLs."""
+    """One kind: its name, its apiVersion, and its plural in URLs. Objects of a `namespaced` one are in a namespace."""
 
     name: str
     api_version: str
     plural: str
+    namespaced: bool = True
+
+    @property
+    def key(self) -> str:
+        """What it goes by: see `core.policy.resource_of`."""
+        return resource_of({"kind": self.name, "apiVersion": self.api_version})
 
     def path(self, namespace: str, name: str = "") -> str:
         """The URL path of the collection, or of one object in it (Kubernetes API concepts, "Resource URIs")."""
         root = "/apis" if "/" in self.api_version else "/api"
         tail = f"/{name}" if name else ""
-        return f"{root}/{self.api_version}/namespaces/{namespace}/{self.plural}{tail}"
+        space = f"/namespaces/{namespace}" if self.namespaced else ""
+        return f"{root}/{self.api_version}{space}/{self.plural}{tail}"
+
+    def space(self, namespace: str) -> str:
+        """The namespace in which objects of it are that belong to an app in `namespace`: '' for none."""
+        return namespace if self.namespaced else ""
+
+    def placed(self, manifest: Manifest) -> Manifest:
+        """`manifest` as the API server takes it: an object of a cluster-scoped kind has no namespace."""
+        if self.namespaced:
+            return manifest
+        meta = {key: value for key, value in manifest["metadata"].items() if key != "namespace"}
+        return {**manifest, "metadata": meta}
 
 
 _ALL = (
@@ -38,7 +60,15 @@ _ALL = (
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
-_BY_PLURAL = {kind.plural: kind for kind in _ALL}
+_FURTHER = (
+    Kind("ServiceAccount", "v1", "serviceaccounts"),
+    Kind("HorizontalPodAutoscaler", "autoscaling/v2", "horizontalpodautoscalers"),
+    Kind("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"),
+    Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
+)
+FIXED: Mapping[str, Kind] = {kind.key: kind for kind in _FURTHER}
+"""The further kinds that every app may have. They are watched where an app has them."""
+_BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER)}
 WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
 
 
@@ -50,4 +80,8 @@ def place_of(path: str) -> str:
     if plural not in _BY_PLURAL:
         return path
     kind = _BY_PLURAL[plural].name
-    return f"{kind} {namespace}/{name}" if name else f"{kind}s in namespace {namespace}"
+    return f"{kind} {namespace}/{name}" if name else f"{_plural(kind)} in namespace {namespace}"
+
+
+def _plural(kind: str) -> str:
+    return f"{kind.removesuffix('y')}ies" if kind.endswith("y") else f"{kind}s"

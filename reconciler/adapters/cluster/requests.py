@@ -200,10 +200,11 @@ def translated(
     if code == 403 and " cannot " in message:
         return forbidden(message, account, where, untouched)
     if code in (401, 403):
-        return Blocked(message, where=where, untouched=untouched, todo=_permission_advice(code, message))
+        todo = _permission_advice(code, message)
+        return Blocked(message, where=where, untouched=untouched, todo=todo, status=code)
     if code == 404:
         todo = "Create the namespace, or correct the app's namespace in the configuration"
-        return Blocked(message, where=where, untouched=untouched, todo=todo)
+        return Blocked(message, where=where, untouched=untouched, todo=todo, status=code)
     if code in (400, 405, 406, 413, 415, 422) or (code == 500 and _UNKNOWN_FIELD in message):
         return Invalid(message, where=where, untouched=untouched, todo="Correct the templates or values")
     after = response.headers.get("Retry-After", "")

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.core.model import LABEL_APP, Manifest
+from reconciler.core.policy import resource_of
 
 _REMEMBERED_DELETIONS = 4096
 _Key = tuple[str, str, str]
-"""kind, namespace, name"""
+"""kind (see `core.policy.resource_of`), namespace ('' where there is none), name"""
 
 
 class Store:
@@ -74,6 +75,11 @@ class Store:
             if key[:2] == (kind, namespace) and key not in present and _version(known) <= int(version):
                 self.drop(known)
 
+    def forget(self, kind: str, namespace: str) -> None:
+        """Takes out a kind that is not watched any more."""
+        for key in [each for each in self._objects if each[:2] == (kind, namespace)]:
+            self._forget(key)
+
     def _forget(self, key: _Key) -> None:
         known = self._objects.pop(key, None)
         if known is not None:
@@ -85,12 +91,12 @@ class Store:
 
 def _key(live: Manifest) -> _Key:
     meta = live["metadata"]
-    return live["kind"], meta["namespace"], meta["name"]
+    return resource_of(live), meta.get("namespace", ""), meta["name"]
 
 
 def _owner(live: Manifest) -> tuple[str, str]:
     meta = live["metadata"]
-    return meta["namespace"], (meta.get("labels") or {}).get(LABEL_APP, "")
+    return meta.get("namespace", ""), (meta.get("labels") or {}).get(LABEL_APP, "")
 
 
 def _version(live: Manifest) -> int:

@@ -21,7 +21,7 @@ from reconciler.adapters.cluster.kinds import Kind, place_of
 from reconciler.adapters.cluster.requests import open_response, send, translated
 from reconciler.adapters.cluster.store import Store
 from reconciler.core.model import LABEL_APP
-from reconciler.errors import Conflict, ReconcilerError, Transient
+from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 
 _SERVER_SIDE_LIMIT = 300
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 15.0
@@ -59,6 +59,8 @@ class Watch:
         self._failures = 0
         self._behind = False
         self._proven = False
+        self._error: ReconcilerError | None = None
+        self._turned = asyncio.Event()
         self.synced = asyncio.Event()
 
     async def run(self) -> None:
@@ -68,6 +70,19 @@ class Watch:
                 await self._try()
         finally:
             self._distrust()  # a bug ended it: until it is begun anew, the store gets old
+
+    async def usable(self) -> None:
+        """Returns once it is synced. Raises `Blocked` if the API server refuses it, which no waiting mends."""
+        while not self.synced.is_set():
+            if isinstance(self._error, Blocked):
+                raise self._error
+            await self._turned.wait()
+
+    def _turn(self, error: ReconcilerError | None) -> None:
+        """How it stands has changed: whoever waits looks again."""
+        self._error = error
+        self._turned.set()
+        self._turned = asyncio.Event()
 
     async def _try(self) -> None:
         try:
@@ -90,6 +105,7 @@ class Watch:
         self._failures = min(self._failures + 1, 10)
         if self._failures == 1:
             self._on_failure(self, delay, error)
+        self._turn(error)
         await asyncio.sleep(delay)
 
     async def _follow(self) -> None:
@@ -104,6 +120,7 @@ class Watch:
         """The API server has accepted a watch. After a failure that alone proves nothing: see `_stands`."""
         if not self._failures:
             self.synced.set()
+            self._turn(None)
         return asyncio.get_running_loop().call_later(_SHORT, self._stands)
 
     def _stands(self) -> None:
@@ -113,6 +130,8 @@ class Watch:
         if self._failures:
             self._failures = 0
             self._on_recovery(self)
+        if self._error:
+            self._turn(None)
 
     async def _list(self) -> None:
         items: list[dict[str, Any]] = []
@@ -127,7 +146,7 @@ class Watch:
         for each in items:
             each |= {"kind": self.kind.name, "apiVersion": self.kind.api_version}
         version = page["metadata"]["resourceVersion"]
-        self._store.replace(self.kind.name, self.namespace, items, version)
+        self._store.replace(self.kind.key, self.namespace, items, version)
         self._version = version
 
     def _take(self, change: dict[str, Any]) -> None:

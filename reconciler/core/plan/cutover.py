@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.core.action import CreateFront, Move, Remember, Switch
 from reconciler.core.front import route_of, same_route
+from reconciler.core.further import resources
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.model import Manifest
 from reconciler.core.observed import Front
@@ -27,11 +28,13 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch
     to = view.as_active(view.now)
     moves = along(view)
     if not view.front:
-        memory = Memory(active=to)
+        memory = Memory(active=to, inventory=resources(view.desired.extras))
         manifest = annotated(view.desired.front, write_memory(memory))
         return CreateFront(manifest, to, claim.since, moves)
     source = _source(view)
-    move = _move(view.desired.front, view.front, view.memory.switched(to, source))
+    memory = view.memory.switched(to, source)
+    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras))
+    move = _move(view.desired.front, view.front, memory)
     return Switch(
         ref_of(view.front),
         move.manifest,

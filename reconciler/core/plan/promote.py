@@ -16,6 +16,7 @@ from reconciler.core.model import WORKLOADS, Component
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import cut_over
+from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
@@ -67,7 +68,8 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view))
     told = trouble_from(view.target, view.now) if view.target else None
     wake_at = min(filter(None, (ahead, due, told)), default=None)
-    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *writes), wake_at)
+    noted = (used,) if (used := note_before(view)) else ()
+    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *noted, *writes), wake_at)
 
 
 def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:

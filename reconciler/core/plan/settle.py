@@ -17,6 +17,7 @@ from reconciler.core.observed import Front, led_workloads
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import follow
 from reconciler.core.plan.cutover import cut_over
+from reconciler.core.plan.extras import note_after, note_before, tend
 from reconciler.core.plan.manifests import remember, switch_manifest
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.upkeep import front_repairs, repairs
@@ -32,14 +33,19 @@ def settle(view: View) -> Plan:
     applies, refused = repairs(view)
     # Notes on the Service go before repairs of it: whoever fights us over a field must not keep us from them.
     last = tuple(front_repairs(view))
+    phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
+    if used := note_before(view):
+        return Plan(Phase.CONFIRMING if memory.confirmed_at is None else phase, reason, (used, *applies))
     if memory.confirmed_at is None:
         return _confirm(view, front, applies, last)
-    phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
         return Plan(phase, reason, (*applies, remember(front, forgotten, "rejection_cleared"), *last))
     leftovers, due = clean_up(view)
-    return Plan(phase, reason, (*applies, *leftovers, *last), due)
+    # What the API server may refuse for good goes last, and a note of what there is no more after all of it.
+    actions = (*applies, *leftovers, *last, *tend(view))
+    unused = None if actions else note_after(view)
+    return Plan(phase, reason, (unused,) if unused else actions, due)
 
 
 def _put_right(view: View, front: Front) -> Plan | None:

@@ -14,6 +14,7 @@ from reconciler.core.live import Workload
 from reconciler.core.memory import Claim
 from reconciler.core.model import Component, Manifest
 from reconciler.core.observed import Front
+from reconciler.core.plan.extras import early, kept
 from reconciler.core.plan.manifests import Size, identity_of, switch_manifest, workload_manifest
 from reconciler.core.plan.ports import clash, written_over
 from reconciler.core.plan.purpose import purpose_of
@@ -29,11 +30,13 @@ def upkeep_of_active(view: View) -> tuple[Apply, ...]:
         return ()
     applies, _ = repairs(of_active, keep_size=True)
     # A commit after that one may have changed it in place: then it is not known here how it shall be.
-    return tuple(a for a in (*applies, *front_repairs(of_active)) if a.purpose is Purpose.REPAIR)
+    applies = (*applies, *front_repairs(of_active), *kept(of_active))
+    return tuple(each for each in applies if each.purpose is Purpose.REPAIR)
 
 
 def apply_configs(view: View) -> Iterator[Apply]:
-    """The desired revision's ConfigMaps and Secrets that are missing or differ."""
+    """The desired revision's ConfigMaps and Secrets that are missing or differ, and objects of further kinds."""
+    yield from early(view)
     live = {(each.kind, each.name): each for each in view.observed.configs}
     for rendered in view.desired.configs:
         there = live.get((rendered["kind"], rendered["metadata"]["name"]))

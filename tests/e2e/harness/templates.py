@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from reconciler.app.builtin import builtin_templates
 
+BUDGET = """\
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: '{{ name }}'}
+spec: {maxUnavailable: 1, selector: {matchLabels: {bluegreen.reconciler/revision: '{{ revision }}'}}}
+"""
+POLICY = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: my-app}
+spec: {podSelector: {matchLabels: {app: my-app}}, policyTypes: [Ingress], ingress: [{}]}
+"""
+SERVICE_ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: my-app}\n"
+
 
 def own_templates(**replaced: str) -> dict[str, str]:
     """Path → text of every built-in template, for a folder `templates`. `replaced`: name without suffix → text."""
