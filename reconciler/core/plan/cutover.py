@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from reconciler.core.action import CreateFront, Move, Remember, Switch
+from reconciler.core.action import Apply, CreateFront, Move, Purpose, Remember, Switch
 from reconciler.core.front import route_of, same_route
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.model import Manifest
 from reconciler.core.observed import Front
-from reconciler.core.plan.manifests import annotated, identity_of, remember, switch_manifest
+from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.ports import clash, moving_ports, written_over
-from reconciler.core.plan.view import View, ref_of
+from reconciler.core.plan.view import View, compared, live_of, ref_of
 
 
 def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch:
@@ -41,8 +41,16 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch
         reason=reason or _why_switch(view, source),
         over=move.over,
         along=moves,
-        refused=_refused(view, view.front, claim) if moves else None,
     )
+
+
+def promotion(view: View, claim: Claim) -> CreateFront | Switch:
+    """As `cut_over`, and with what is written down if one of several Services refuses: else the same would be tried
+    again and again. Also when only the active one is left to be moved: a daemon may have died in between."""
+    made = cut_over(view, claim)
+    if view.front is None or not view.desired.services or not isinstance(made, Switch):
+        return made
+    return replace(made, refused=_refused(view, view.front, claim))
 
 
 def along(view: View) -> tuple[Move, ...]:
@@ -66,11 +74,24 @@ def _move(rendered: Manifest, live: Front, memory: Memory | None = None) -> Move
     return Move(manifest, ref_of(live), over, switch_manifest(identity_of(live), None, live.route, held))
 
 
-def _refused(view: View, front: Front, claim: Claim) -> Remember:
-    """What is written down when a Service refuses to be moved: else the same would be tried again and again."""
+def _refused(view: View, front: Front, claim: Claim) -> tuple[Remember | Apply, ...]:
+    """Ways to note the rejection, the better one first: what refuses to be moved may refuse every write."""
     wanted = view.desired
     rejection = Rejection(wanted.revision, wanted.version, wanted.commit, "", view.now)
-    return remember(front, replace(view.memory, rejection=rejection), "rejected", "", claim.since)
+    noted = remember(front, replace(view.memory, rejection=rejection), "rejected", "", claim.since)
+    on_workload = noted_on_workload(view, rejection)
+    return (noted, on_workload) if on_workload else (noted,)
+
+
+def noted_on_workload(view: View, rejection: Rejection) -> Apply | None:
+    """Where no Service can hold it, the first of the revision's workloads holds the memory of a rejection."""
+    there = ((each, live) for each in view.desired.components if (live := live_of(view, each)))
+    component, live = next(there, (None, None))
+    if component is None or live is None:
+        return None
+    manifest = workload_manifest(component, Size(live.replicas, live.noted_replicas), live.claim, rejection)
+    manifest, found = compared(view, manifest, live.live)
+    return Apply(manifest, Purpose.REJECT, ref_of(live), found, rejection)
 
 
 def _source(view: View) -> Active | None:

@@ -95,9 +95,9 @@ class View:
     @property
     def rejection(self) -> Rejection | None:
         """Why the desired revision must not be tried at this commit, if so."""
-        noted = self.memory.rejection or (self.target.rejection if self.target else None)
+        noted = (self.memory.rejection, self.target.rejection if self.target else None)
         wanted = (self.desired.revision, self.desired.commit)
-        return noted if noted and (noted.revision, noted.commit) == wanted else None
+        return next((each for each in noted if each and (each.revision, each.commit) == wanted), None)
 
     def as_active(self, since: float) -> Active:
         """The desired revision as the memory will hold it."""
