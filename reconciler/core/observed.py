@@ -75,17 +75,18 @@ class Front:
 class Observed:
     """All that the cluster holds of one app at one moment.
 
-    `front`: the active Service or Ingress, the one with the memory; `services`: other Services of ours that belong to
-    no revision, which move with it if Git knows them. `equivalent`: differences, as `Kind/name identity`, that an apply
-    has shown to be none to the API server. `recovered_at`: when (epoch seconds) the API server was last back after an
-    outage; None if it never was away. `serving`: revisions with ready endpoints in anything that clients may use;
-    `running`: revisions that have pods, of whatever workload.
+    `front`: the active Service or Ingress, the one with the memory; `others`: further Services of ours that belong to
+    no revision, which move with it if Git knows them, and an Ingress of ours that is not the active one any more.
+    `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be none to the API server.
+    `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if it never was away.
+    `serving`: revisions with ready endpoints in anything that clients may use; `running`: revisions that have pods, of
+    whatever workload.
     """
 
     front: Front | None
     revisions: tuple[LiveRevision, ...] = ()
     configs: tuple[Config, ...] = ()
-    services: tuple[Front, ...] = ()
+    others: tuple[Front, ...] = ()
     equivalent: frozenset[str] = frozenset()
     recovered_at: float | None = None
     serving: frozenset[str] = frozenset()
@@ -97,8 +98,8 @@ class Observed:
 
     @property
     def fronts(self) -> tuple[Front, ...]:
-        """The active Service or Ingress last, and the further Services."""
-        return (*self.services, self.front) if self.front else self.services
+        """All of them, the active one last."""
+        return (*self.others, self.front) if self.front else self.others
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -125,8 +126,8 @@ def observe(objects: Iterable[Manifest], strategy: Strategy) -> Observed:
         front=front,
         revisions=read_revisions((each for kind in WORKLOADS for each in by_kind.get(kind, [])), pods),
         configs=tuple(sorted(map(_config, configs), key=lambda each: (each.kind, each.name))),
-        services=tuple(sorted((e for e in fronts if e is not front and e.kind == "Service"), key=lambda e: e.name)),
-        serving=traffic.serving(front),
+        others=tuple(sorted((each for each in fronts if each is not front), key=lambda each: (each.kind, each.name))),
+        serving=traffic.serving(fronts),
         running=frozenset(each.revision for each in pods) - {""},
     )
 
@@ -159,10 +160,10 @@ class _Traffic:
         """Ready endpoints of these Services: pod → revision."""
         return self._ready(each for each in self.slices if _labels(each).get(_SERVICE_NAME) in services)
 
-    def serving(self, front: Front | None) -> frozenset[str]:
-        """Revisions that clients may reach: a colour's own Service counts while the active Ingress leads to it. (Slices
-        carry their Service's labels.)"""
-        routed = services_in(front.route) if front else frozenset()
+    def serving(self, fronts: Iterable[Front]) -> frozenset[str]:
+        """Revisions that clients may reach: a colour's own Service counts while an Ingress leads to it. (Slices carry
+        their Service's labels.)"""
+        routed = {name for front in fronts for name in services_in(front.route)}
         used = (e for e in self.slices if not _revision(e) or _labels(e).get(_SERVICE_NAME) in routed)
         return frozenset(self._ready(used).values()) - {""}
 

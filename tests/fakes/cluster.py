@@ -109,7 +109,8 @@ class FakeCluster:
         assert there is not None
         notes = {**(there["metadata"].get("annotations") or {}), **(manifest["metadata"].get("annotations") or {})}
         written = {**there, "metadata": {**there["metadata"], "annotations": notes}}
-        written["spec"] = {**there["spec"], **manifest["spec"]}
+        spec = {**there["spec"], **manifest["spec"]}
+        written["spec"] = {key: value for key, value in spec.items() if value is not None}
         before, after = dict(_items(_keyed(there))), dict(_items(_keyed(written)))
         changed = {path for path in after if path not in before or before[path] != after[path]} - _IDENTITY
         for paths in self.owners[key].values():

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.core.action import Apply, CreateFront, Move, Purpose, Remember, Switch
-from reconciler.core.front import route_of, same_route
+from reconciler.core.front import Route, route_of, same_route
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.model import Manifest
-from reconciler.core.observed import Front
+from reconciler.core.observed import SWITCH_MANAGER, Front
+from reconciler.core.place import entries, holds
 from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.ports import clash, moving_ports, written_over
 from reconciler.core.plan.view import View, compared, live_of, ref_of
@@ -67,11 +68,23 @@ def along(view: View) -> tuple[Move, ...]:
 
 
 def _move(rendered: Manifest, live: Front, memory: Memory | None = None) -> Move:
-    over = clash(rendered, live)
-    ports = written_over(rendered, live) if over else moving_ports(rendered, live)
-    manifest = switch_manifest(rendered, memory, route_of(rendered), ports)
+    ports_clash, route = clash(rendered, live), route_of(rendered)
+    ports = written_over(rendered, live) if ports_clash else moving_ports(rendered, live)
+    if others := _held_by_others(route, live):
+        route = {**dict.fromkeys(others), **route}
+    over = ports_clash or bool(others)
+    manifest = switch_manifest(rendered, memory, route, ports)
     held: list[Any] = live.live["spec"]["ports"] if ports else []
     return Move(manifest, ref_of(live), over, switch_manifest(identity_of(live), None, live.route, held))
+
+
+def _held_by_others(route: Route, live: Front) -> list[str]:
+    """Fields of the live route that differ and that an apply would not take away, since the switch is not their only
+    owner: a hand has added a `defaultBackend`. (A selector and a list of rules are atomic, and an apply's whole.)"""
+    backend = live.route.get("defaultBackend")
+    owners = [each for each in entries(live.live) if holds(each, ("spec", "defaultBackend"))]
+    alone = [(each.get("manager"), each.get("operation")) for each in owners] == [(SWITCH_MANAGER, "Apply")]
+    return [] if alone or not backend or backend == route.get("defaultBackend") else ["defaultBackend"]
 
 
 def _refused(view: View, front: Front, claim: Claim) -> tuple[Remember | Apply, ...]:

@@ -20,6 +20,10 @@ DRAIN_MARGIN = 2.0
 """Seconds between a confirmed switch and the first deletion of a colour that was in service, whatever
 `scaleDownDelay` says: kube-proxy programs a change up to a second (its minSyncPeriod) after EndpointSlices show it."""
 
+INGRESS_MARGIN = 10.0
+"""The same behind an Ingress, which is confirmed before its controller has followed: nothing tells when that has.
+ingress-nginx takes a change over every 3.3 s (`--sync-rate-limit`), Traefik every 2 s (`providersThrottleDuration`)."""
+
 NODES_BEHIND = 60.0
 """Seconds for which a node may go on by what it knew before an outage of the API server: kube-proxy's watches try again
 after up to 30 s, and as much again by jitter (client-go's reflector back-off). A colour that was in service is not
@@ -103,13 +107,14 @@ def retirement_due(view: View, revision: LiveRevision) -> float | None:
     former, confirmed_at = view.memory.former(revision.revision), view.memory.confirmed_at
     if former is None or former.until is None or confirmed_at is None:
         return None
-    return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + DRAIN_MARGIN)
+    margin = INGRESS_MARGIN if view.front and view.front.kind == "Ingress" else DRAIN_MARGIN
+    return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + margin)
 
 
 def _protected(view: View, revision: LiveRevision) -> bool:
     """Desired, selected, or last known as active: never to be touched."""
     noted = view.memory.active
-    led_to = (each.revision for service in view.observed.services for each in view.led_to(service))
+    led_to = (each.revision for front in view.observed.others for each in view.led_to(front))
     selected = (each.revision for each in view.selected)
     return revision.revision in {view.desired.revision, noted.revision if noted else None, *selected, *led_to}
 
