@@ -81,12 +81,14 @@ def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:
 
 
 def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Without a Service of ours, that we can create it is known before anything else is written: its name may belong to
+    """That we can create a Service which is missing is known before anything else is written: its name may belong to
     somebody else, or to one of ours that lost its labels and is serving. What may be adopted is adopted first."""
-    if view.front is not None or not writes:
+    there = {(each.kind, each.name) for each in view.observed.fronts}
+    missing = [each for each in view.desired.fronts if (each["kind"], each["metadata"]["name"]) not in there]
+    if not missing or not writes:
         return ()
-    free = tuple(map(RequireFree, view.desired.fronts))
-    adoptable = view.desired.app.adopt and view.desired.front["kind"] == "Service"
+    free = tuple(map(RequireFree, missing))
+    adoptable = view.front is None and view.desired.app.adopt and view.desired.front["kind"] == "Service"
     return (Adopt(view.desired.front), *free) if adoptable else free
 
 
