@@ -24,7 +24,7 @@ from reconciler.core.model import (
     Strategy,
 )
 from reconciler.core.place import entries
-from reconciler.core.pods import read_pod
+from reconciler.core.pods import read_pod, timestamp
 
 APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
@@ -53,6 +53,7 @@ class Front:
     `endpoints` maps the name of each pod that is a ready endpoint of what it leads to, to its revision ('' when
     unknown). `needs_handover`: the switch's field manager still owns what the rendering's shall own (after creation,
     or after a switch that carried a changed port). `memory` is empty in all but the app's active one.
+    `moved_at`: when (epoch seconds) the switch's manager last changed it.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Front:
     endpoints: Mapping[str, str]
     needs_handover: bool
     live: Manifest
+    moved_at: float = 0.0
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -232,6 +234,7 @@ def _front(live: Manifest, traffic: _Traffic) -> Front:
         endpoints=traffic.endpoints(led_to),
         needs_handover=_needs_handover(live),
         live=live,
+        moved_at=max((timestamp(each.get("time")) for each in _of_switch(live)), default=0.0),
     )
 
 
@@ -247,12 +250,15 @@ def other_managers(live: Manifest, *path: str) -> set[str]:
     return found
 
 
+def _of_switch(live: Manifest) -> list[Mapping[str, Any]]:
+    """What managedFields say of the switch's manager."""
+    return [e for e in entries(live) if e.get("manager") == SWITCH_MANAGER and not e.get("subresource")]
+
+
 def _needs_handover(live: Manifest) -> bool:
     """Whether the switch's manager owns more than route and annotations, or owns by Update (creation)."""
     allowed = {f"f:{field}" for field in ROUTE_FIELDS[live["kind"]]}
-    for entry in entries(live):
-        if entry.get("manager") != SWITCH_MANAGER or entry.get("subresource"):
-            continue
+    for entry in _of_switch(live):
         owned = entry.get("fieldsV1") or {}
         if entry.get("operation") == "Update" or set(owned.get("f:spec") or {}) - allowed:
             return True

@@ -39,6 +39,7 @@ class FakeCluster:
     def __init__(self, now: Callable[[], float] = lambda: 1_700_000_000.0) -> None:
         self.objects: dict[_Key, dict[str, Any]] = {}
         self.owners: dict[_Key, dict[tuple[str, str], set[Path]]] = {}
+        self.applied_at: dict[tuple[_Key, str], float] = {}
         self.events: list[tuple[str, Event]] = []
         self.writes: list[str] = []
         self._now = now
@@ -217,6 +218,7 @@ class FakeCluster:
             raise Invalid("spec.ports: Required value")
         if before is not None and _content(before) == _content(merged) and owners == owned_before:
             return self.objects[key]
+        self.applied_at[key, manager] = self._now()
         return self._write(key, merged)
 
     def _write(self, key: _Key, merged: dict[str, Any]) -> dict[str, Any]:
@@ -244,10 +246,12 @@ class FakeCluster:
         for (manager, operation), paths in self.owners.get(key, {}).items():
             fields: dict[str, Any] = {}
             for path in paths:
-                at = fields
+                node = fields
                 for part in path:
-                    at = at.setdefault(f"f:{part}", {})
-            entries.append({"manager": manager, "operation": operation, "fieldsV1": fields})
+                    node = node.setdefault(f"f:{part}", {})
+            at = self.applied_at.get((key, manager)) if operation == "Apply" else None
+            time = {"time": format_time(at)} if at is not None else {}
+            entries.append({"manager": manager, "operation": operation, "fieldsV1": fields, **time})
         return entries
 
 

@@ -105,3 +105,16 @@ def test_an_active_service_that_refuses_a_new_form_is_told_and_nothing_is_reject
     with pytest.raises(Blocked, match="a policy forbids it"):
         world.daemon.settle()
     assert "rejected" not in world.told.names()
+
+
+def test_the_old_colour_stays_until_every_node_has_seen_a_service_led_back(world: World) -> None:
+    world.release("v2.0.0")
+    lead_by_hand(world, "my-app-b", "v1.0.0", "b")
+    world.controllers.everything()
+    world.advance(100)
+    assert world.run().phase is Phase.RETAINING
+    assert led(world) == ["v2.0.0", "v2.0.0"]
+    assert world.versions() == ["v1.0.0", "v2.0.0"], "a node's kube-proxy may still send requests there"
+    world.advance(3)
+    assert world.run().phase is Phase.STABLE
+    assert world.versions() == ["v2.0.0"]

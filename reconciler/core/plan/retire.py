@@ -72,7 +72,7 @@ def _fate(view: View, revision: LiveRevision) -> tuple[str, str] | float | None:
     due, steady = retirement_due(view, revision), _steady_from(view)
     if due is None or steady is None or former.until is None:
         return None
-    when = max(due, steady, _followed_from(view))
+    when = max(due, steady, _followed_from(view), _followed_services(view))
     if view.now < when:
         return when
     return "retired", f"kept warm for {view.now - former.until:.0f} s after it was active"
@@ -99,6 +99,12 @@ def _followed_from(view: View) -> float:
     """From when on (epoch seconds) every node follows the API server again after an outage."""
     back = view.observed.recovered_at
     return 0.0 if back is None else back + NODES_BEHIND + DRAIN_MARGIN
+
+
+def _followed_services(view: View) -> float:
+    """From when on (epoch seconds) every node has seen the last move of a further Service. One that a hand had moved
+    is led back long after the switch was confirmed. (Times of managedFields are whole seconds.)"""
+    return max((each.moved_at + 1.0 + DRAIN_MARGIN for each in view.services), default=0.0)
 
 
 def retirement_due(view: View, revision: LiveRevision) -> float | None:
