@@ -118,6 +118,7 @@ def plan(
     sights = _looked(apps, _options(config, data_dir, kubeconfig, context))
     report.plans(sights, _output())
     report.failures(sights, _errors())
+    report.notes(sights, _errors())
     raise typer.Exit(_status_of(sights))
 
 
@@ -133,6 +134,7 @@ def status(
     sights = _looked(apps, _options(config, data_dir, kubeconfig, context))
     report.statuses(sights, _output())
     report.failures(sights, _errors())
+    report.notes(sights, _errors())
     raise typer.Exit(_status_of(sights, strict=True))
 
 
@@ -157,6 +159,10 @@ def validate(
     pattern: Annotated[
         str, typer.Option("--apps", metavar="GLOB", help="With --repository: the files that describe apps.")
     ] = "apps/*/app.yaml",
+    allow_power: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="With --repository: a power that its templates may ask for. Repeatable."),
+    ] = None,
     kubernetes_version: Annotated[
         str | None,
         typer.Option(metavar="X.Y", help="Also check every field of the objects against this version's schemas."),
@@ -166,7 +172,7 @@ def validate(
     """Checks the configuration or a repository, and that every app renders. Needs no cluster."""
     found = workbench(_options(config, data_dir), with_cluster=False)
     if repository:
-        found = checkbench(repository, ref, pattern)
+        found = checkbench(repository, ref, pattern, allow_power or [])
 
     async def work() -> list[Sight]:
         known = schemas(kubernetes_version) if kubernetes_version else None

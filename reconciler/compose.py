@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,11 +35,12 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import ANY_NAMESPACE, SecretName, SourceSettings, VerifySettings
+from reconciler.app.settings_source import ANY_ACCOUNT, ANY_NAMESPACE, SecretName, SourceSettings, VerifySettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.core.gitref import GitRef, RefKind
 from reconciler.core.glob import pattern_fault
+from reconciler.core.powers import power_fault
 from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
 from reconciler.ports import Cluster, Schemas
 from reconciler.web.webhook import Webhooks
@@ -298,10 +299,14 @@ def schemas(version: str) -> Schemas:
 
 
 @asynccontextmanager
-async def checkbench(repository: Path, ref: str, pattern: str) -> AsyncIterator[Workbench]:
-    """For a check of one commit of a local repository, without a configuration: every namespace is allowed there."""
+async def checkbench(repository: Path, ref: str, pattern: str, powers: Sequence[str] = ()) -> AsyncIterator[Workbench]:
+    """For a check of one commit of a local repository, without a configuration: every namespace and account is allowed
+    there, but no power other than `powers`."""
     if fault := pattern_fault(pattern):
         raise Invalid(f"the pattern {fault}", where="--apps")
+    for power in powers:
+        if fault := power_fault(power):
+            raise Invalid(f"`{power}` {fault}", where="--allow-power")
     source = SourceSettings(
         "repository",
         str(repository),
@@ -310,6 +315,8 @@ async def checkbench(repository: Path, ref: str, pattern: str) -> AsyncIterator[
         timeout=60.0,
         apps=pattern,
         namespaces=ANY_NAMESPACE,
+        service_accounts=ANY_ACCOUNT,
+        powers=tuple(powers),
     )
     with TemporaryDirectory() as scratch:
         local = LocalRepository(repository, ref, Path(scratch))

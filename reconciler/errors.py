@@ -9,6 +9,7 @@
         ├── Invalid            Git or the configuration says something unusable (exit code 3)
         │   └── Unverified     a commit's signature does not hold; an earlier commit may still be in force
         └── Blocked            the cluster holds something in the way that is not ours to change
+            └── Forbidden      a permission is missing
 
 An adapter raises only these. Whatever else escapes is a bug, and is caught in one place: the loop.
 """
@@ -89,6 +90,14 @@ class Unverified(Invalid):
 
 class Blocked(Permanent):
     """The cluster holds something in the way which this daemon neither created nor adopted."""
+
+
+class Forbidden(Blocked):
+    """`user`, as RBAC knows it, has no permission to do that; '' if the API server did not say who."""
+
+    def __init__(self, what: str, *, where: str = "", untouched: str = "", todo: str = "", user: str = "") -> None:
+        super().__init__(what, where=where, untouched=untouched, todo=todo)
+        self.user = user
 
 
 def printable(text: str) -> str:

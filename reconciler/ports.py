@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.core.account import Account
 from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.model import Manifest
@@ -80,12 +81,21 @@ class Cluster(Protocol):
         """Live objects labelled with `app`, of every watched kind. No request: it reads the watch caches."""
         ...
 
+    def apps(self, namespace: str) -> Sequence[str]:
+        """Names of the apps that `view` has objects of. No request either."""
+        ...
+
     async def synced(self, namespace: str) -> None:
         """Returns once the caches of `namespace` hold all that is there; starts watching it if need be."""
         ...
 
     def recovered_at(self, namespace: str) -> float | None:
         """When (epoch seconds) the API server was last back after it could not be watched; None: never away."""
+        ...
+
+    def acting_as(self, account: Account | None) -> Cluster:
+        """The same view, but every write, `check`, `find` and `require_free` is made as `account`, with its permissions
+        and no others; None: as the daemon itself."""
         ...
 
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:

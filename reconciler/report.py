@@ -170,6 +170,14 @@ def failures(sights: Iterable[Sight], console: Console) -> None:
             problem(sight.error, console, f"app {sight.app.name}")
 
 
+def notes(sights: Iterable[Sight], console: Console) -> None:
+    """What could not be found out, app by app: no failure."""
+    for sight in sights:
+        if sight.note:
+            line = Text.assemble(("note ", "bold yellow"), f"app {sight.app.name}: {sight.note}")
+            console.print(line, soft_wrap=True)
+
+
 def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
     """One error: what and where, what was left untouched, what to do."""
     where = f"{about} [{error.where}]" if about and error.where not in ("", about) else about or error.where

@@ -19,7 +19,7 @@ class Write:
     """One request that changed (or was refused to change) a Service or Deployment.
 
     `revision` and `version` are what the Service's selector pointed to afterwards; '' where the log does not tell (only
-    patches do). `at`: when the API server had answered, in epoch seconds.
+    patches do). `at`: when the API server had answered, in epoch seconds. `user`: as whom, be it by impersonation.
     """
 
     verb: str
@@ -30,6 +30,7 @@ class Write:
     manager: str
     revision: str
     version: str
+    user: str
 
     @property
     def succeeded(self) -> bool:
@@ -97,4 +98,5 @@ def _write(entry: dict[str, Any]) -> Write:
         manager=parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager", [""])[0],
         revision=selector.get(_REVISION, ""),
         version=selector.get("version", ""),
+        user=(entry.get("impersonatedUser") or entry["user"])["username"],
     )

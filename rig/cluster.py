@@ -27,6 +27,9 @@ _PATHS = {
     "Event": "/api/v1/namespaces/{}/events",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
+    "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
 }
 _MERGE = "application/merge-patch+json"
 _REVISION = "bluegreen.reconciler/revision"

@@ -60,6 +60,17 @@ class Repository:
         self._git("revert", "--no-edit", commit)
         return self.tip
 
+    def tag(self, name: str) -> None:
+        """Tags the tip."""
+        self._git("tag", name)
+
+    def replace_history(self, files: Mapping[str, str]) -> str:
+        """Points main to a commit that has no other before it, as after a force push. Returns its id."""
+        self._write(files)
+        commit = self._git("commit-tree", self._git("write-tree"), "-m", "All anew")
+        self.move(commit)
+        return commit
+
     def prepare(self, message: str, files: Mapping[str, str]) -> str:
         """Makes a commit on top of main that nothing points to yet, so that `move` to it is one rename."""
         self._write(files)

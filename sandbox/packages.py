@@ -28,10 +28,10 @@ _NEEDED = {
     str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
     str(CNI_PLUGINS / "portmap"): "containernetworking-plugins",
 }
-_FOR_TESTS = {"sshd": "openssh-server", "ssh": "openssh-client", "openssl": "openssl"}
-"""What the tests of Git over SSH and HTTPS start (tests/servers.py). Installed as well where that is possible; the
-sandbox itself can do without."""
-_SERVICES = {"containerd": "containerd", "sshd": "ssh"}
+_FOR_TESTS = {"sshd": "openssh-server", "ssh": "openssh-client", "openssl": "openssl", "haproxy": "haproxy"}
+"""What the tests of Git over SSH and HTTPS (tests/servers.py) and of an Ingress (rig/haproxy.py) start. Installed as
+well where that is possible; the sandbox itself can do without."""
+_SERVICES = {"containerd": "containerd", "sshd": "ssh", "haproxy": "haproxy"}
 """Programs whose package starts a service, and that service's name."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -98,9 +98,13 @@ def ensure(progress: Progress) -> None:
 
 
 def _stop_debians(services: list[str]) -> None:
-    """Where systemd runs, a package starts its service. Nobody asked for it: sandbox and tests have their own."""
-    for service in services if Path("/run/systemd/system").exists() else []:
-        subprocess.run(["systemctl", "disable", "--now", service], capture_output=True)
+    """A package may start its service (by systemd, or by init scripts that no policy-rc.d forbids). Nobody asked for
+    it: sandbox and tests have their own."""
+    for service in services:
+        if Path("/run/systemd/system").exists():
+            subprocess.run(["systemctl", "disable", "--now", service], capture_output=True)
+        elif Path("/etc/init.d", service).exists():
+            subprocess.run([f"/etc/init.d/{service}", "stop"], capture_output=True)
 
 
 def _tail(text: str) -> str:

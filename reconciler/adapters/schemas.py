@@ -20,7 +20,7 @@ from reconciler.core.text import did_you_mean
 from reconciler.errors import Invalid
 from reconciler.ports import SchemaFault
 
-_EXTRA = "Install it with the extra `validate`: pip install 'reconciler[validate]'"
+_EXTRA = "Install the extra `validate` from the checkout of this project: pip install '.[validate]'"
 
 
 @dataclass(frozen=True, slots=True)

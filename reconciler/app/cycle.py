@@ -19,6 +19,7 @@ from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan, plan
+from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
 from reconciler.errors import Blocked, Transient
 from reconciler.ports import Clock, Cluster, Repository, Telemetry
 
@@ -117,12 +118,18 @@ class Cycle:
         """Sees, plans, and does what the plan says. Raises at the first action that fails; those before it stand."""
         desired, observed, made = await self.look(tip)
         others = self._others(observed)
-        if made.actions and any(each.commit != tip.commit and tip.checked_at <= each.seen_at for each in others):
+        released, notes = self._notes(made)
+        if (made.actions or notes) and any(
+            each.commit != tip.commit and tip.checked_at <= each.seen_at for each in others
+        ):
             return Outcome(made, acted=False, outdated=True)
         if made.actions:
             self._refuse_rivalry(desired, others)
         about = observed.front.live if observed.front else None
         self._tell_late(observed, about)
+        if notes:
+            await self._write(notes, released, desired, about)
+            return Outcome(made, acted=True)
         self.told.about(desired, observed, made, self.clock.now())
         for action in made.actions:
             await self._execute(_Unanswered(action, desired, tip.noticed_at), about)
@@ -136,6 +143,20 @@ class Cycle:
             raise
         self._unanswered = None
 
+    def _notes(self, made: Plan) -> tuple[bool, tuple[Note, ...]]:
+        """What is to be written down before anything is done: that the app is back, if it was being deleted (True); or
+        what its description says of its end, where no apply of the Service is due that would say it."""
+        live = self.cluster.view(self.app.namespace, self.app.name)
+        back = release(live)
+        return bool(back), back or (() if made.actions else keep_known(self.app, live))
+
+    async def _write(self, notes: tuple[Note, ...], released: bool, desired: Desired, about: Manifest | None) -> None:
+        for each in notes:
+            await self.cluster.apply(each.manifest, REMOVAL_MANAGER, each.live)
+        if released:
+            reason = f"commit {desired.commit[:12]} has the app"
+            self.telemetry.emit(event("deletion_ended", **who(desired), reason=reason), about)
+
     def _tell_late(self, observed: Observed, about: Manifest | None) -> None:
         """Tells of a step whose answer was lost, once the cluster shows that it took effect."""
         step = self._unanswered
@@ -144,7 +165,8 @@ class Cycle:
             self._executor.tell(step.action, step.desired, about, step.noticed_at)
 
     def _others(self, observed: Observed) -> list[_Mark]:
-        """What was done for this app, by whomever: a switch is known by the Service's memory, a promotion by its claim.
+        """What was done for this app, by whomever: a switch is known by the Service's memory, a promotion by its claim,
+        a deletion by its marks.
 
         Another daemon (a new leader, or one that polls sooner) may know a newer commit. To undo its switch, or delete
         what it is bringing up, from an old view of Git would move live traffic back and forth. Times of this process
@@ -154,6 +176,8 @@ class Cycle:
         active = observed.front.memory.active if observed.front else None
         marks = {("switch", active.revision, active.since): (active.commit, active.revision)} if active else {}
         marks |= {("claim", w.uid, w.claim.since): (w.claim.commit, w.revision) for w in observed.workloads if w.claim}
+        if (end := read_mark(self.cluster.view(self.app.namespace, self.app.name))) and end.commit:
+            marks |= {("removal", end.commit, 0.0): (end.commit, "")}
         self._first_look = self._first_look or now
         self._seen = {mark: self._seen.get(mark, now) for mark in marks}
         return [_Mark(*said, self._seen[mark]) for mark, said in marks.items()]

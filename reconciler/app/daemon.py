@@ -7,12 +7,13 @@ promotion too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.departed import Verdict, judge
 from reconciler.app.dependence import Standing, held
 from reconciler.app.discovery import Discovery
 from reconciler.app.loop import AppLoop, keep_going
@@ -20,8 +21,9 @@ from reconciler.app.roster import Seen
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
+from reconciler.app.sweep import Sweep
 from reconciler.app.wanted import Wanted
-from reconciler.core.model import App
+from reconciler.core.model import App, Manifest
 from reconciler.errors import Invalid
 from reconciler.ports import Clock, Cluster, Repository, Telemetry
 
@@ -47,6 +49,7 @@ class Daemon:
     open_repository: Callable[[SourceSettings], Repository]
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
+    _sweeps: dict[str, tuple[Sweep, asyncio.Task[None]]] = field(default_factory=dict)
     _wanted: Wanted = field(init=False)
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -75,6 +78,7 @@ class Daemon:
         for name, repository in opened.items():
             self._start_source(sources[name], repository, read.get(name))
         started = self._start_apps(former)
+        self._sweep(settings)
         return bool(opened or renewed or started or before - self._apps.keys())
 
     async def _discovered(self, discovery: Discovery, commit: str) -> None:
@@ -83,6 +87,7 @@ class Daemon:
         async with self._changing:
             self._wanted.discovered(discovery.settings.name, Seen(commit, found))
             self._start_apps(await self._stand_down(set()))
+            self._wake_sweeps()
 
     async def _stand_down(self, renewed: set[str]) -> dict[str, Cycle]:
         """Ends the apps that left or changed, and those of `renewed` sources. Returns what every app had seen."""
@@ -101,6 +106,12 @@ class Daemon:
         """Something about this app changed in the cluster."""
         if name in self._apps:
             self._apps[name].part.wake()
+        else:
+            self._wake_sweeps()
+
+    def _wake_sweeps(self) -> None:
+        for sweep, _ in self._sweeps.values():
+            sweep.wake()
 
     def wake_source(self, name: str) -> None:
         """Something about this source's repository may have changed."""
@@ -111,6 +122,8 @@ class Daemon:
         """Ends every task. An action under way is cut off; the next daemon finds what it left, and goes on."""
         async with self._changing:
             await self._end_apps(lambda _: True)
+            await _cancel([task for _, task in self._sweeps.values()])
+            self._sweeps.clear()
             await self._end_sources(set(self._sources))
 
     async def _open(self, sources: list[SourceSettings]) -> dict[str, Repository]:
@@ -135,13 +148,29 @@ class Daemon:
 
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
-        cycle = Cycle(app, source.repository, self.cluster, self.telemetry, self.clock)
+        cluster = self.cluster.acting_as(app.account)
+        cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock)
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)
         loop = AppLoop(cycle, self.telemetry, self.clock, partial(self._tip_of, app.name, source), source.ask)
         loop.turned = partial(self._wake_dependents, app.name, loop, [None])
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
+
+    def _sweep(self, settings: Settings) -> None:
+        """Looks for apps that were removed, also before the start, wherever there can be any."""
+        found = {name for each in settings.sources if each.apps for name in each.namespaces}
+        found |= {each.namespace for each in settings.apps} | {namespace for namespace, _ in self._wanted.left}
+        for name in sorted(found - self._sweeps.keys()):
+            sweep = Sweep(name, self.cluster, self.telemetry, self.clock, self._judge, self._wanted.forget)
+            self._sweeps[name] = sweep, self._start(f"sweep {name}", sweep.run)
+        self._wake_sweeps()
+
+    def _judge(self, namespace: str, name: str, objects: Sequence[Manifest]) -> Verdict:
+        sources = {name: run.part for name, run in self._sources.items()}
+        tips = {name: each.tip.commit for name, each in sources.items() if each.tip}
+        troubles = {name: why for name, each in sources.items() if (why := each.unreliable) is not None}
+        return judge(self._wanted.known(tips, troubles), namespace, name, objects)
 
     def _held(self, app: App) -> str:
         return held(map(self._standing, app.depends_on))

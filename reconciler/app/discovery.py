@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from reconciler.app.settings_app import AppFileModel, discovered_app_of
 from reconciler.app.settings_checks import Problem, described, report, unfit_name
-from reconciler.app.settings_source import ANY_NAMESPACE, SourceSettings
+from reconciler.app.settings_source import ANY_ACCOUNT, ANY_NAMESPACE, SourceSettings
 from reconciler.core import strictyaml
 from reconciler.core.model import App
 from reconciler.core.naming import wrong_dns_label
@@ -93,7 +93,7 @@ def parse_app_file(data: bytes, file: str, source: SourceSettings) -> App:
     problems += _unfit(model, name, namespace, source)
     if problems:
         raise report(problems, document)
-    return discovered_app_of(model, name, namespace, source.name, file, Passage(document, ("values",)))
+    return discovered_app_of(model, name, namespace, source, file, Passage(document, ("values",)))
 
 
 def _document(data: bytes, file: str) -> Document:
@@ -114,5 +114,10 @@ def _unfit(model: AppFileModel, name: str, namespace: str, source: SourceSetting
         allowed = ", ".join(source.namespaces) or "none"
         what = f"source {source.name} does not allow this namespace to its apps (allowed: {allowed})"
         yield Problem(("namespace",), what)
+    account = model.service_account_name
+    if account and account not in source.service_accounts and source.service_accounts != ANY_ACCOUNT:
+        allowed = ", ".join(source.service_accounts) or "none"
+        what = f"source {source.name} does not allow this ServiceAccount to its apps (allowed: {allowed})"
+        yield Problem(("serviceAccountName",), what)
     if name in model.depends_on:
         yield Problem(("dependsOn",), "an app cannot wait for itself")

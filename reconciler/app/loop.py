@@ -99,8 +99,8 @@ class AppLoop:
             self.turned()
             if until(self):
                 return
-            if not await _set_within(self._news, pause.firm):
-                await _set_within(self._woken, pause.total - pause.firm)
+            if not await set_within(self._news, pause.firm):
+                await set_within(self._woken, pause.total - pause.firm)
 
     async def turn(self) -> Pause:
         """One cycle, its failure told and turned into a delay. Returns how long to wait for the next."""
@@ -154,7 +154,7 @@ class AppLoop:
         self.telemetry.emit(event(name, **fields), self.cycle.about)
 
 
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
     """Whether it was set within that time."""
     if seconds <= 0:
         return event.is_set()

@@ -26,16 +26,20 @@ from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render, written
-from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
+from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
 from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
 
 T = TypeVar("T")
+
+_UNTRIED = (
+    "So the API server was not asked whether it takes what would be applied. The daemon's account may be allowed to"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """One app as it was found, at `at` (epoch seconds). `error` says what could not be read, stands in the way, or is
-    going to be refused; what depends on it is None."""
+    going to be refused; what depends on it is None. `note`: what whoever asked was not allowed to find out."""
 
     app: App
     desired: Desired | None = None
@@ -43,6 +47,7 @@ class Sight:
     plan: Plan | None = None
     error: ReconcilerError | None = None
     at: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,23 +215,37 @@ class Workbench:
             desired, observed, made = await self._or_broken(app, cycle.look(tip))
             if app.suspend:
                 return Sight(app, desired, observed, at=self.clock.now())
-            await self._or_broken(app, cycle.preconditions(made))
+            note = await self._tried(app, cycle.preconditions(made))
         except ReconcilerError as error:
             return Sight(app, observed=await self._what_is_there(app, cycle), error=error, at=self.clock.now())
-        refusal = await self._refusal(app, writes_ahead(desired, observed, made))
-        return Sight(app, desired, observed, made, refusal, at=self.clock.now())
+        refusal, untried = await self._refusal(app, writes_ahead(desired, observed, made))
+        return Sight(app, desired, observed, made, refusal, self.clock.now(), note or untried)
 
-    async def _refusal(self, app: App, writes: Sequence[Write]) -> ReconcilerError | None:
-        """What the API server, which alone knows every field, quota and permission, will say to the plan's writes."""
+    async def _tried(self, app: App, work: Awaitable[None]) -> str:
+        """Raises what the work does. But what not the app's account is forbidden, only whoever asks, the daemon may be
+        allowed: that is a note; '' if there is none."""
+        try:
+            await self._or_broken(app, work)
+        except Forbidden as error:
+            if app.account and error.user == app.account.user:
+                raise
+            return f"{error.located}. {_UNTRIED}"
+        return ""
+
+    async def _refusal(self, app: App, writes: Sequence[Write]) -> tuple[ReconcilerError | None, str]:
+        """What the API server, which alone knows every field, quota and permission, will say to the plan's writes; and
+        a note about what it could not be asked."""
         assert self._cluster is not None
+        cluster, note = self._cluster.acting_as(app.account), ""
         try:
             for each in writes:
-                await self._or_broken(app, self._cluster.check(each.manifest, each.manager, each.live))
+                said = await self._tried(app, cluster.check(each.manifest, each.manager, each.live))
+                note = note or said
         except Conflict:
-            return None  # a daemon is at work, and has done it meanwhile
+            return None, note  # a daemon is at work, and has done it meanwhile
         except ReconcilerError as error:
-            return error
-        return None
+            return error, note
+        return None, note
 
     async def _what_is_there(self, app: App, cycle: Cycle) -> Observed | None:
         """What the cluster holds, though it is not known what it should."""
@@ -282,7 +301,8 @@ class Workbench:
     def _cycle(self, app: App) -> Cycle:
         assert self._cluster is not None
         assert self._telemetry is not None
-        return Cycle(app, self._repository(app.source), self._cluster, self._telemetry, self.clock)
+        cluster = self._cluster.acting_as(app.account)
+        return Cycle(app, self._repository(app.source), cluster, self._telemetry, self.clock)
 
     async def _tip(self, source: str) -> Tip:
         began = self.clock.now()

@@ -6,11 +6,11 @@ configuration's before all others, then those known from the last time, then the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.app.discovery import Found
-from reconciler.core.dependencies import cycle
+from reconciler.core.dependencies import Waits, shown
 from reconciler.core.model import App
 from reconciler.errors import Invalid
 
@@ -55,12 +55,16 @@ def roster(configured: Iterable[App], seen: Mapping[str, Seen | None], before: M
     """Puts the apps together. `seen`: every source that discovers apps, None if it was not read yet. `before`: the
     heads that were, for what has to stay as it was."""
     former = {(each.app.source, each.app.file): each for each in before.values() if each.app.file}
-    return _Making(former).of(configured, seen)
+    configured = tuple(configured)
+    found = (each.app for of in seen.values() if of for each in of.found if each.app)
+    names = (app.name for apps in (configured, (each.app for each in former.values()), found) for app in apps)
+    return _Making(former, Waits(names)).of(configured, seen)
 
 
 @dataclass(slots=True)
 class _Making:
     former: Mapping[tuple[str, str], Head]
+    waits: Waits
     heads: dict[str, Head] = field(default_factory=dict)
     fronts: dict[tuple[str, str, str], str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -99,6 +103,7 @@ class _Making:
 
     def _put(self, head: Head) -> None:
         self.heads[head.app.name] = head
+        self.waits.add(head.app.name, head.app.depends_on)
         self.fronts[_front(head.app)] = head.app.name
 
     def _clash(self, app: App) -> tuple[str, str]:
@@ -111,15 +116,9 @@ class _Making:
                 f"the {kind} {namespace}/{name} is that of app {holder}",
                 f"Give one of them another `strategy.active{kind}`",
             )
-        others = _dependencies(self.heads) if app.depends_on else {}
-        circle = cycle(app.name, {**others, app.name: app.depends_on})
-        if circle:
-            return f"each would wait for the other: {' → '.join(circle)}", "Take one out of `dependsOn`"
+        if circle := self.waits.circle(app.name, app.depends_on):
+            return f"each would wait for the other: {shown(circle)}", "Take one out of `dependsOn`"
         return "", ""
-
-
-def _dependencies(heads: Mapping[str, Head]) -> dict[str, Sequence[str]]:
-    return {name: each.app.depends_on for name, each in heads.items()}
 
 
 def _front(app: App) -> tuple[str, str, str]:

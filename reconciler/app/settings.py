@@ -77,9 +77,11 @@ def parse_settings(text: str, where: str) -> Settings:
     problems += collect(document.data)
     if problems or model is None:
         raise report(problems, document)
-    apps = (app_of(each, Passage(document, ("apps", index, "values"))) for index, each in enumerate(model.apps))
+    sources = {each.name: source_of(each) for each in model.sources}
+    places = (Passage(document, ("apps", index, "values")) for index in range(len(model.apps)))
+    apps = (app_of(each, sources[each.source], place) for each, place in zip(model.apps, places, strict=True))
     webhook = webhook_of(model.webhook) if model.webhook else None
-    return Settings(tuple(map(source_of, model.sources)), tuple(apps), webhook)
+    return Settings(tuple(sources.values()), tuple(apps), webhook)
 
 
 def schema() -> str:

@@ -17,8 +17,9 @@ from reconciler.app.settings_fields import (
     duration,
     rule,
 )
+from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
-from reconciler.core.model import App, Ignored, Strategy
+from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
 from reconciler.core.workload import MAX_REPLICAS
 
@@ -77,6 +78,7 @@ class AppFields(Model):
 
     In a repository whoever can push to it says this. So nothing here may reach beyond the app's namespace, which the
     configuration allows: `adopt` takes over only what is there, and `ignoreDifferences` are fields of its own objects.
+    `serviceAccountName` is one that the configuration allows.
     """
 
     version_file: FolderPath = Field(default="version", description="Relative to the app's folder.")
@@ -106,6 +108,24 @@ class AppFields(Model):
         description="Apps that must have settled before a new revision of this one is begun.",
     )
     suspend: bool = Field(default=False, description="Change nothing for this app.")
+    deletion_policy: Literal["orphan", "delete"] = Field(
+        default="orphan",
+        description="What becomes of its objects when it is removed: they stay and serve, or are deleted.",
+    )
+    service_account_name: SubdomainName | None = Field(
+        default=None,
+        description="The ServiceAccount, of the app's own namespace, as which everything is done for it. The source's, "
+        "if not given.",
+    )
+
+
+class _AppAllow(Model):
+    """What the app may do."""
+
+    powers: list[PowerName] | None = Field(
+        default=None,
+        description="Powers that its templates may ask for, like `hostPath`. Those of the source, if not given.",
+    )
 
 
 class AppModel(AppFields):
@@ -115,6 +135,7 @@ class AppModel(AppFields):
     namespace: Name = Field(default="default", description="Where its objects live.")
     source: Name = Field(description="The name of the source to read it from.")
     path: FolderPath = Field(default=".", description="Its folder in the repository.")
+    allow: _AppAllow = Field(default_factory=_AppAllow, description="What it may do.")
 
 
 class AppFileModel(AppFields):
@@ -126,21 +147,22 @@ class AppFileModel(AppFields):
     )
 
 
-def app_of(model: AppModel, written: Passage) -> App:
-    """What the model says; its values were `written` there."""
-    return _app(model, model.name, model.namespace, model.source, model.path, written)
+def app_of(model: AppModel, source: SourceSettings, written: Passage) -> App:
+    """What the model says, and its `source` for it; its values were `written` there."""
+    powers = source.powers if model.allow.powers is None else tuple(sorted(set(model.allow.powers)))
+    return _app(model, model.name, model.namespace, source, model.path, written, powers=powers)
 
 
 def discovered_app_of(
-    model: AppFileModel, name: str, namespace: str, source: str, file: str, written: Passage | None
+    model: AppFileModel, name: str, namespace: str, source: SourceSettings, file: str, written: Passage | None
 ) -> App:
     """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
     folder = file.rpartition("/")[0] or "."
-    return _app(model, name, namespace, source, folder, written, file=file)
+    return _app(model, name, namespace, source, folder, written, file=file, powers=source.powers)
 
 
 def _app(
-    model: AppFields, name: str, namespace: str, source: str, path: str, written: Passage | None, **more: Any
+    model: AppFields, name: str, namespace: str, source: SourceSettings, path: str, written: Passage | None, **more: Any
 ) -> App:
     strategy = Strategy(
         active_service=model.strategy.active_service or name,
@@ -153,7 +175,7 @@ def _app(
     return App(
         name=name,
         namespace=namespace,
-        source=source,
+        source=source.name,
         strategy=strategy,
         path=path,
         version_file=model.version_file,
@@ -164,6 +186,9 @@ def _app(
         ignored=tuple(Ignored(e.kind, tuple(map(parse_pointer, e.json_pointers))) for e in model.ignore_differences),
         depends_on=tuple(model.depends_on),
         suspend=model.suspend,
+        deletion_policy=DeletionPolicy(model.deletion_policy),
+        origin=source.origin,
+        service_account=model.service_account_name or source.service_account,
         written=written,
         **more,
     )

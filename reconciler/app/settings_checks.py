@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from reconciler.core.dependencies import cycle
+from reconciler.core.dependencies import cycle, shown
 from reconciler.core.naming import wrong_dns_label, wrong_service_name
 from reconciler.core.strictyaml import Document, Key
 from reconciler.core.text import did_you_mean
@@ -144,7 +144,7 @@ def _cycles(apps: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
         found = cycle(app["name"], wanted) if isinstance(app.get("name"), str) else ()
         if found and frozenset(found) not in told:
             told.add(frozenset(found))
-            yield Problem(("apps", index, "dependsOn"), f"each would wait for the other: {' → '.join(found)}")
+            yield Problem(("apps", index, "dependsOn"), f"each would wait for the other: {shown(found)}")
 
 
 def _unknown_apps(apps: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -10,18 +10,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from reconciler.app.settings_fields import Model, Name, Seconds, at_least, duration, rule
+from reconciler.app.settings_fields import Model, Name, Seconds, SubdomainName, at_least, duration, rule
 from reconciler.core.address import SCHEMES, address_fault, branch_fault
 from reconciler.core.credentials import credentials_fault
 from reconciler.core.gitref import GitRef, RefKind, branch, commit_fault, range_fault, tag_fault
 from reconciler.core.glob import pattern_fault
 from reconciler.core.naming import wrong_subdomain
+from reconciler.core.powers import POWERS, power_fault
+from reconciler.core.revision import short_hash
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
 
 ANY_NAMESPACE = ("*",)
 """Where nothing is going to be done, and the configuration is not known: for checking a repository by itself."""
+ANY_ACCOUNT = ("*",)
+"""The same of `service_accounts`."""
 
 
 class ForcePush(StrEnum):
@@ -57,7 +61,9 @@ class SourceSettings:
     in the folder `credentials`, or in neither.
 
     `apps` is the pattern of the files that describe apps ('': none are looked for), `namespace` that of a discovered
-    app that names none, `namespaces` those which such an app may name.
+    app that names none, `namespaces` those which such an app may name. In the same way `service_account` is that of an
+    app of this source that names none ('': the daemon's own), and `service_accounts` those which a discovered app may
+    name. `powers` are allowed to every app of this source that the configuration says nothing else of.
     """
 
     name: str
@@ -73,6 +79,14 @@ class SourceSettings:
     apps: str = ""
     namespace: str = "default"
     namespaces: tuple[str, ...] = ("default",)
+    service_account: str = ""
+    service_accounts: tuple[str, ...] = ()
+    powers: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Stands for the repository and ref: where it differs, it is another history of commits."""
+        return short_hash([self.url, self.ref.kind, self.ref.text])
 
 
 def _wrong_url(value: str) -> str:
@@ -149,11 +163,22 @@ class _Verify(Model):
         return self
 
 
+PowerName = Annotated[str, rule(power_fault), Field(json_schema_extra={"enum": list(POWERS)})]
+
+
 class _Allow(Model):
-    """What discovered apps may do: whoever can push to the repository must not be able to choose more."""
+    """What apps may do: whoever can push to the repository must not be able to choose more."""
 
     namespaces: list[Name] | None = Field(
         default=None, description="Namespaces that discovered apps may use. The source's `namespace`, if not given."
+    )
+    service_accounts: list[SubdomainName] = Field(
+        default_factory=list,
+        description="ServiceAccounts that discovered apps may name, besides the source's `serviceAccountName`.",
+    )
+    powers: list[PowerName] = Field(
+        default_factory=list,
+        description="Powers that the templates of this source's apps may ask for, like `hostPath`. None, if not given.",
     )
 
 
@@ -181,7 +206,12 @@ class SourceModel(Model):
         description="Files that describe apps, like `apps/*/app.yaml`: each is an app, and its folder the app's.",
     )
     namespace: Name = Field(default="default", description="Where discovered apps live that do not say it.")
-    allow: _Allow = Field(default_factory=_Allow, description="What discovered apps may do.")
+    service_account_name: SubdomainName | None = Field(
+        default=None,
+        description="The ServiceAccount, of the app's own namespace, as which everything is done for apps that name "
+        "none. The daemon's own account, if not given.",
+    )
+    allow: _Allow = Field(default_factory=_Allow, description="What the source's apps may do.")
 
     @model_validator(mode="after")
     def _fitting_credentials(self) -> SourceModel:
@@ -195,6 +225,7 @@ class SourceModel(Model):
 
 def source_of(model: SourceModel) -> SourceSettings:
     """What the model says."""
+    own = model.service_account_name or ""
     return SourceSettings(
         name=model.name,
         url=model.url,
@@ -209,6 +240,9 @@ def source_of(model: SourceModel) -> SourceSettings:
         apps=model.apps or "",
         namespace=model.namespace,
         namespaces=(model.namespace,) if model.allow.namespaces is None else tuple(model.allow.namespaces),
+        service_account=own,
+        service_accounts=tuple({each: None for each in (own, *model.allow.service_accounts) if each}),
+        powers=tuple(sorted(set(model.allow.powers))),
     )
 
 

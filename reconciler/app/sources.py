@@ -50,6 +50,18 @@ class Source:
         if replace(its, suspend=mine.suspend, interval=mine.interval, timeout=mine.timeout) == mine:
             self.tip = former.tip
 
+    @property
+    def unreliable(self) -> str | None:
+        """Why nothing is to be concluded from what is missing at the tip: the last look failed, or ('') there was none
+        since the start. None if there is no reason."""
+        if self.error is not None:
+            return f"source {self.settings.name} cannot be read: {self.error.located}"
+        return "" if not self._described_tip else None
+
+    @property
+    def _described_tip(self) -> bool:
+        return self.tip is not None and (self.discover is None or self._described == self.tip.commit)
+
     def wake(self) -> None:
         """Looks at the repository now instead of at the next interval."""
         self._woken.set()

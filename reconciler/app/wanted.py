@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from reconciler.app.departed import Fate, Known, judge
 from reconciler.app.roster import Fault, Head, Roster, Seen, removed, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
@@ -24,6 +25,7 @@ class Wanted:
     _roster: Roster = field(default_factory=Roster)
     _suspended: set[str] = field(default_factory=set)
     _elsewhere: set[str] = field(default_factory=set)
+    _left: dict[tuple[str, str], App] = field(default_factory=dict)
     dependents: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -35,6 +37,19 @@ class Wanted:
     def suspended(self) -> Set[str]:
         """Names of the apps for which nothing is changed."""
         return self._suspended
+
+    def known(self, tips: Mapping[str, str], troubles: Mapping[str, str]) -> Known:
+        """What is known at this moment; `tips` and `troubles` of the sources: see `departed.Known`."""
+        return Known(self._settings, self._roster, self._seen, self._left, tips, troubles)
+
+    @property
+    def left(self) -> Set[tuple[str, str]]:
+        """Namespaces and names of apps that were looked after, and are not any more."""
+        return self._left.keys()
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Nothing is left to be done for an app that left."""
+        self._left.pop((namespace, name), None)
 
     def commit_of(self, name: str) -> str:
         """The commit that a discovered app is to be read at; '' for one that follows its branch."""
@@ -63,15 +78,25 @@ class Wanted:
         sources = {each.name: each for each in self._settings.sources}
         # What the configuration no longer allows is not gone on with either.
         heads = before.heads.items()
-        allowed = {name: each for name, each in heads if _is_allowed(each.app, sources) and self._may_hold(each.app)}
+        allowed = {
+            name: replace(each, app=_restricted(each.app, sources.get(each.app.source)))
+            for name, each in heads
+            if _is_allowed(each.app, sources) and self._may_hold(each.app)
+        }
         self._roster = roster(self._settings.apps, self._seen, allowed)
         self.dependents = {}
         for name, head in self._roster.heads.items():
             for other in head.app.depends_on:
                 self.dependents.setdefault(other, []).append(name)
+        self._note_who_left(before.heads)
         self._tell_faults(before.faults)
         self._tell_changes(before.heads)
         self._tell_suspensions()
+
+    def _note_who_left(self, before: Mapping[str, Head]) -> None:
+        there = self._roster.heads
+        gone = {(each.app.namespace, name): each.app for name, each in before.items() if name not in there}
+        self._left = {who: app for who, app in (self._left | gone).items() if who[1] not in there}
 
     def _may_hold(self, app: App) -> bool:
         """Whether the last good commit still counts. Of another repository or ref, or accepted by other keys, it does
@@ -92,6 +117,8 @@ class Wanted:
             if head.app.file and name not in before:
                 self._emit("app_discovered", head.app, head.commit)
         for app in removed(before, self._roster.heads):
+            if judge(self.known({}, {}), app.namespace, app.name, ()).fate in (Fate.HOLD, Fate.DELETE):
+                continue  # told by the sweep that deletes it
             seen = self._seen.get(app.source)
             self._emit("app_orphaned", app, seen.commit if seen else before[app.name].commit, **_LEFT)
 
@@ -119,6 +146,15 @@ def _origin(source: SourceSettings) -> object:
 def _is_allowed(app: App, sources: Mapping[str, SourceSettings]) -> bool:
     source = sources.get(app.source)
     return not app.file or (source is not None and bool(source.apps) and app.namespace in source.namespaces)
+
+
+def _restricted(app: App, source: SourceSettings | None) -> App:
+    """A discovered app that is held, with what the configuration allows now in place of what it did."""
+    if not app.file or source is None:
+        return app
+    allowed = app.service_account in (source.service_account, *source.service_accounts)
+    account = app.service_account if allowed and app.service_account else source.service_account
+    return replace(app, service_account=account, powers=source.powers)
 
 
 _LEFT = {

@@ -56,7 +56,7 @@ FIELDS: Mapping[str, str] = {
     "receiver": "name of the webhook's receiver; empty where none can be told",
     "address": "HOST:PORT that is listened on",
     "count": "how many of this kind since it was last told",
-    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`",
 }
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")
@@ -126,8 +126,28 @@ EVENTS: Mapping[str, Spec] = {
         ("app", "namespace", "source", "commit", "path"),
     ),
     "app_orphaned": Spec(
-        "Git no longer has the app. It is not looked after any more; its objects stay and serve.",
+        "Git no longer has the app, or it may not be looked after any more; its objects stay and serve.",
         ("app", "namespace", "source", "commit", "path", *_WHY),
+        Level.WARNING,
+    ),
+    "deletion_begun": Spec(
+        "Git (or the configuration) no longer has the app, and its deletionPolicy is `delete`: its Services go first.",
+        ("app", "namespace", "source", "commit", "path", "reason"),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "deletion_held": Spec(
+        "The same, but it is not deleted for now.",
+        ("app", "namespace", "source", "commit", "path", *_WHY),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "deletion_ended": Spec(
+        "The app came back before it was deleted. What is still there of it goes on.", (*_WHO, "reason"), Level.WARNING
+    ),
+    "app_deleted": Spec(
+        "Nothing is left of a removed app. `duration`: since this daemon saw that it is to be deleted.",
+        ("app", "namespace", "source", "commit", "path", "duration", "reason"),
         Level.WARNING,
     ),
     "suspended": Spec("`suspend` is set: nothing is changed for the app.", ("app", "namespace", "reason")),

@@ -28,3 +28,9 @@ def part_matches(pattern: str, name: str) -> bool:
     if name.startswith(".") and not head:
         return False
     return len(name) >= len(head) + len(tail) and name.startswith(head) and name.endswith(tail)
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether the whole path matches."""
+    parts, names = pattern.split("/"), path.split("/")
+    return len(parts) == len(names) and all(map(part_matches, parts, names))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from reconciler.core.account import Account
 from reconciler.core.strictyaml import Passage
 
 Manifest = Mapping[str, Any]
@@ -70,6 +71,13 @@ class Strategy:
         return ("Ingress", self.active_ingress) if self.active_ingress else ("Service", self.active_service)
 
 
+class DeletionPolicy(StrEnum):
+    """What becomes of an app's objects when Git, or the configuration, no longer has the app."""
+
+    ORPHAN = "orphan"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """Fields of every object of a kind that are left as they are: JSON Pointers (RFC 6901), split into their parts."""
@@ -87,7 +95,9 @@ class App:
     are merged over them. `written` is where they stand in the configuration, if that is known. `adopt`: a Service of
     its active Service's name that was made by hand is taken over, with the Deployment that it leads to. `ignored`:
     fields that are left as they are. `file` is the app.yaml that it was discovered in; '' for an app of the
-    configuration.
+    configuration. `service_account`: the one of its namespace as which everything is done for it; '': the daemon's
+    own. `powers` are those that its templates may ask for (`core.powers`). `origin` stands for the repository and ref
+    that its source follows.
     """
 
     name: str
@@ -104,7 +114,16 @@ class App:
     depends_on: tuple[str, ...] = ()
     suspend: bool = False
     file: str = ""
+    service_account: str = ""
+    powers: tuple[str, ...] = ()
+    deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
+    origin: str = ""
     written: Passage | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def account(self) -> Account | None:
+        """As whom everything is done for it; None: as the daemon itself."""
+        return Account(self.namespace, self.service_account) if self.service_account else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def observe(objects: Iterable[Manifest], strategy: Strategy) -> Observed:
     `strategy` names the active Service or Ingress.
     """
     by_kind: dict[str, list[Manifest]] = {}
-    for each in filter(_is_ours, objects):
+    for each in filter(is_ours, objects):
         by_kind.setdefault(str(each.get("kind")), []).append(each)
     pods = [read_pod(each) for each in by_kind.get("Pod", [])]
     traffic = _Traffic(by_kind.get("EndpointSlice", []), {pod.name: pod.revision for pod in pods})
@@ -184,7 +184,7 @@ class _Traffic:
 _SERVICE_NAME = "kubernetes.io/service-name"
 
 
-def _is_ours(live: Manifest) -> bool:
+def is_ours(live: Manifest) -> bool:
     """`own-things-only`: our label alone makes nothing ours, nor does a copy of ours with another name. Pods and
     EndpointSlices are others', and only read."""
     if live.get("kind") in ("Pod", "EndpointSlice"):

@@ -32,10 +32,14 @@ from reconciler.core.model import (
     Colour,
     Component,
     Desired,
+    Manifest,
     Release,
     Slot,
 )
 from reconciler.core.objects import Object, Objects, sort_out
+from reconciler.core.plan.manifests import annotated
+from reconciler.core.powers import check_powers
+from reconciler.core.removal import policy_notes
 from reconciler.core.revision import HASH_LENGTH, component_name, object_name, short_hash
 from reconciler.core.template import Rendered, draw
 from reconciler.core.workload import (
@@ -101,7 +105,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
             Component(component(each), replicas_of(each), _stamped(_workload(own(each), coloured, release, slot)))
             for each in objects.workloads
         ),
-        front=_stamped(_labelled(objects.front, app, shared)),
+        front=_stamped(annotated(_labelled(objects.front, app, shared), policy_notes(app))),
         services=tuple(_stamped(_labelled(each, app, shared)) for each in objects.services),
         configs=tuple(_stamped(own(each)) for each in objects.configs),
     )
@@ -141,7 +145,7 @@ class _Question:
 def _key(app: App, release: Release) -> tuple[Any, ...]:
     values = json.dumps(release.values, sort_keys=True)
     about_app = (app.name, app.namespace, app.strategy.active_service, *app.strategy.front, app.templates is None)
-    return (*about_app, release.version, values, release.templates)
+    return (*about_app, app.powers, release.version, values, release.templates)
 
 
 # `render` asks again right after `identify`, and the same release is looked at in every cycle.
@@ -185,6 +189,7 @@ def _objects(app: App, release: Release, revision: str, slot: Slot) -> Objects:
     context = variables(app, release, revision, slot)
     documents = [each for template in release.templates for each in _parsed(draw(template, context))]
     objects = sort_out(documents, app, revision)
+    check_powers(documents, app.powers)
     for workload in objects.workloads:
         check_workload(workload)
     for service in objects.selecting:
@@ -209,13 +214,13 @@ def _content(each: Object) -> Mapping[str, Any]:
 
 def _check_selectors(objects: Objects, injected: Mapping[str, str]) -> None:
     """Every selector must find pods of its own revision, and a workload's no other workload's."""
-    labels = {each.name: {**pod_labels(each), **injected} for each in objects.workloads}
+    labels = {(each.kind, each.name): {**pod_labels(each), **injected} for each in objects.workloads}
     for workload in objects.workloads:
         own = workload.root["spec"]["selector"]["matchLabels"]
-        _check_match(own, labels[workload.name], workload)
+        _check_match(own, labels[workload.kind, workload.name], workload)
         match_labels(workload)
         for other in objects.workloads:
-            if other is not workload and _finds(own, labels[other.name]):
+            if other is not workload and _finds(own, labels[other.kind, other.name]):
                 raise own.fault(
                     f"would also select the pods of {other.kind} {other.name}",
                     "Give each workload's pods a label of their own, and select by it",
@@ -223,9 +228,9 @@ def _check_selectors(objects: Objects, injected: Mapping[str, str]) -> None:
     for service in objects.selecting:
         selector = service.root["spec"]["selector"]
         if len(objects.workloads) == 1:
-            _check_match(selector, labels[workload.name], workload)
+            _check_match(selector, labels[workload.kind, workload.name], workload)
             continue
-        found = [each for each in objects.workloads if _finds(selector, labels[each.name])]
+        found = [each for each in objects.workloads if _finds(selector, labels[each.kind, each.name])]
         if not found:
             raise selector.fault("finds the pods of no workload", "Use the labels of one of the pod templates")
         check_target_ports(service, found)
@@ -313,7 +318,7 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     return manifest
 
 
-def _stamped(manifest: dict[str, Any]) -> dict[str, Any]:
+def _stamped(manifest: Manifest) -> dict[str, Any]:
     """With its name and the hash of itself: without the route, which is the switch's, and without data, which may be
     secret (and changes the object's name anyway)."""
     left_out = {"selector", *ROUTE_FIELDS.get(manifest["kind"], ())}

@@ -318,6 +318,22 @@ async def test_a_delete_is_bound_to_the_state_it_was_decided_from(subject: Subje
     assert not await subject.cluster.delete(subject.namespace, ref(second)), "gone already"
 
 
+async def test_an_annotation_alone_is_written_by_a_manager_of_its_own(subject: Subject) -> None:
+    """As the marks of a deletion are: an apply of the object itself neither knows them nor takes them away."""
+    made = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, None)
+    named = {"name": made["metadata"]["name"], "namespace": subject.namespace}
+    mark = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**named, "annotations": {"mark": "x"}}}
+    marked = await subject.cluster.apply(mark, "reconciler-removal", ref(made))
+    assert marked["data"] == {"a": "1"} and marked["metadata"]["labels"] == LABELS
+    with pytest.raises(Conflict):
+        await subject.cluster.apply(mark, "reconciler-removal", ref(made))
+    applied = await subject.cluster.apply(config_map(subject, a="2"), APPLY_MANAGER, ref(marked))
+    assert applied["metadata"]["annotations"]["mark"] == "x"
+    assert list(subject.cluster.apps(subject.namespace)) == ["my-app"]
+    assert await subject.cluster.delete(subject.namespace, ref(applied))
+    assert list(subject.cluster.apps(subject.namespace)) == []
+
+
 async def test_what_the_api_server_refuses_is_invalid(subject: Subject) -> None:
     with pytest.raises(Invalid):
         await subject.cluster.apply(service(subject, ports=()), APPLY_MANAGER, None)

@@ -122,6 +122,28 @@ async def test_basic_authentication(opened: Open, server: HttpsServer, folder: F
     assert {authorization for _, authorization in server.seen} == {BASIC}
 
 
+async def test_nothing_is_fetched_while_nothing_moves(
+    opened: Open, server: HttpsServer, folder: Folder, origin: GitOrigin
+) -> None:
+    """Each git asks for `info/refs` once: `ls-remote` alone, and another one that fetches, without the history."""
+    folder.write(bearerToken=TOKEN)
+    repository = opened(server.url("shop.git"))
+    first = await repository.tip()
+
+    async def gits() -> int:
+        server.seen.clear()
+        assert await repository.tip() == origin.tip()
+        return sum("/info/refs" in path for path, _ in server.seen)
+
+    assert [await gits(), await gits()] == [1, 1]
+    origin.commit({"version": b"v2"}, unrelated=False)
+    second = origin.commit({"version": b"v3"}, unrelated=False)
+    assert [await gits(), await gits()] == [2, 1]
+    mirror = repository._shared.mirror.path
+    shallow = set((mirror / "shallow").read_text().split())
+    assert second in shallow and shallow <= {first, second}
+
+
 async def test_a_bearer_token(opened: Open, server: HttpsServer, folder: Folder, origin: GitOrigin) -> None:
     folder.write(bearerToken=TOKEN + "\n")
     assert await opened(server.url("shop.git")).tip() == origin.tip()

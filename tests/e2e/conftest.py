@@ -47,6 +47,13 @@ def scene(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> I
             made.close()
 
 
+@pytest.fixture
+def another_port(scene: Scene) -> int:
+    """A NodePort beside the scene's own."""
+    taken = scene.cluster.used_node_ports() | {scene.node_port}
+    return next(each for each in _node_ports() if each not in taken)
+
+
 def _node_ports() -> range:
     """A block of NodePorts for each of pytest's processes, so that no two ever choose the same."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -23,8 +23,7 @@ def _by_hand(scene: Scene) -> list[dict[str, Any]]:
         "env": [{"name": "VERSION", "value": "v1.0.0"}],
         "ports": ports,
         "livenessProbe": {"httpGet": {"path": "/live", "port": "probe"}, "initialDelaySeconds": 5, "periodSeconds": 5},
-        "readinessProbe": {"httpGet": {"path": "/ready", "port": "probe"}, "periodSeconds": 1},
-        "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": "probe"}, "periodSeconds": 5},
     }
     notes = {"prometheus.io/scrape": "true", "prometheus.io/port": "9101"}
     template = {"metadata": {"labels": LABELS, "annotations": notes}, "spec": {"containers": [container]}}
@@ -47,7 +46,8 @@ def test_what_kubectl_made_is_adopted_under_load(scene: Scene) -> None:
     scene.load.wait_for("v1.0.0")
     until(lambda: len(scene.cluster.endpoints(APP)) == 3, "three endpoints")
     by_hand = scene.cluster.endpoints(APP)
-    scene.configure(adopt=True)
+    # Of the node port only Kubernetes knows, as it chose the original's.
+    scene.configure(adopt=True, values={"service": {"type": "NodePort", "port": 80}})
     commit = scene.release("v2.0.0", {"env": {"STARTUP_DELAY": "3s"}})
     scene.daemon.start()
     scene.daemon.wait_for("adopted", object=f"Service/{APP}")

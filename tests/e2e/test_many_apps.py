@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rig.audit import Write
 from rig.daemon import Event
 from rig.scene import APP, Scene
 from rig.waiting import until
@@ -64,6 +65,53 @@ def test_apps_come_and_go_by_commits(scene: Scene) -> None:
     assert "extra" not in scene.audit.deleted("services")
     no_request_failed(scene.load)
     moved(scene, 1)
+
+
+def test_a_removed_app_is_deleted_service_first_whatever_kills_the_daemon(scene: Scene) -> None:
+    """Under load: requests fail only once its Service is gone, and what others asked to be kept stays."""
+    discovering(scene)
+    files = described(scene, APP, "v1.0.0", deletionPolicy="delete", values={"config": {"GREETING": "hello"}})
+    files |= described(scene, "stays", "v1.0.0") | described(scene, "other", "v1.0.0")
+    commit = scene.repository.commit("Three apps", files)
+    scene.daemon.start()
+    scene.load.start()
+    for app in (APP, "stays", "other"):
+        confirmed(scene, app, commit)
+    scene.load.wait_for("v1.0.0")
+    kept = scene.cluster.service("other")["metadata"]["uid"], *scene.cluster.deployments("other")
+
+    with scene.cluster.watch("Service") as services:
+        for name in (APP, "stays"):
+            shutil.rmtree(scene.repository.path / "apps" / name)
+        removed = scene.repository.commit("One app", {"apps/other/version": "v1.0.0\n"})
+        services.wait_for(lambda each: each.type == "DELETED" and each.name == APP, "its Service goes")
+    scene.daemon.kill()
+    scene.load.stop()
+    scene.daemon.start()
+    told = scene.daemon.wait_for("app_deleted", app=APP, commit=removed)
+    assert told["path"] == f"apps/{APP}/app.yaml"
+    for kind in ("Service", "Deployment", "ConfigMap"):
+        assert not scene.cluster.find(kind, **{"bluegreen.reconciler/app": APP})
+    service, deployment = (_first_deletion(scene, kind) for kind in ("services", "deployments"))
+    assert deployment.at - service.at > 2.0, "its pods stay until no node can send requests there"
+    early = [each for each in scene.load.failures if each.end < service.at - 0.5]
+    assert not early, early[:3]
+
+    assert scene.daemon.find("app_orphaned", app="stays")
+    assert scene.cluster.endpoints("stays") and scene.cluster.endpoints("other")
+    assert kept == (scene.cluster.service("other")["metadata"]["uid"], *scene.cluster.deployments("other"))
+    assert scene.cluster.service("stays")["metadata"]["annotations"]["bluegreen.reconciler/deletion-policy"] == "orphan"
+
+
+def _first_deletion(scene: Scene, resource: str) -> Write:
+    """The audit log calls it failed if the daemon was killed before it had the answer."""
+
+    def found() -> list[Write]:
+        return [each for each in scene.audit.writes(resource) if each.verb == "delete"]
+
+    first = until(found, f"{resource} deleted")[0]
+    assert first.name.startswith(APP)
+    return first
 
 
 def test_a_suspended_app_is_left_as_it_is(scene: Scene) -> None:

@@ -43,7 +43,8 @@ def _kubeconfig(scene: Scene) -> Path:
 
 
 def test_the_role_in_the_readme_is_enough(scene: Scene) -> None:
-    """First release, bump with a ConfigMap, revert, retirement, drift, and the Kubernetes Events about them."""
+    """First release, bump with a ConfigMap, revert, retirement, drift, deletion, and their Kubernetes Events."""
+    scene.configure(deletionPolicy="delete")
     scene.daemon = scene.another_daemon("account", kubeconfig=_kubeconfig(scene))
     scene.first_release("v1.0.0")
     scene.settle(scene.release("v2.0.0", {"config": {"CFG_A": "b"}}))
@@ -57,5 +58,8 @@ def test_the_role_in_the_readme_is_enough(scene: Scene) -> None:
     until(lambda: "RolledBack" in kubectl(scene, "get", "events", "-o", "yaml").out, "its Events")
     no_request_failed(scene.load)
     moved(scene, 2)
+    scene.config.write_text(yaml.safe_dump({"sources": [scene.source()], "apps": []}))
+    scene.daemon.wait_for("app_deleted", app="my-app")
+    assert not scene.cluster.get("Service", "my-app") and not scene.deployments()
     for refused in ("app_blocked", "app_failed", "cluster_unreachable", "events_refused"):
         assert not scene.daemon.find(refused), scene.daemon.story()

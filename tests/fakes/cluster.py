@@ -14,11 +14,13 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from reconciler.core.account import Account
 from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.memory import format_time
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
-from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
+from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
+from reconciler.ports import Cluster
 
 Path = tuple[str, ...]
 _Key = tuple[str, str, str]
@@ -47,6 +49,10 @@ class FakeCluster:
         self.fail_next_write: ReconcilerError | None = None
         self.lose_next_answer: ReconcilerError | None = None
         self.back_since: float | None = None
+        self.rights: dict[Account, set[tuple[str, str]]] = {}
+        """What each account may do: (verb, plural of the kind)."""
+        self.acted: list[tuple[Account, str]] = []
+        """What was done as an account, and the verb for it."""
 
     # --- the port ---
 
@@ -57,11 +63,18 @@ class FakeCluster:
             if space == namespace and (each["metadata"].get("labels") or {}).get(LABEL_APP) == app
         ]
 
+    def apps(self, namespace: str) -> Sequence[str]:
+        there = [each["metadata"] for (_, space, _), each in self.objects.items() if space == namespace]
+        return sorted({app for meta in there if (app := (meta.get("labels") or {}).get(LABEL_APP))})
+
     async def synced(self, namespace: str) -> None:
         return None
 
     def recovered_at(self, namespace: str) -> float | None:
         return self.back_since
+
+    def acting_as(self, account: Account | None) -> Cluster:
+        return ActingCluster(self, account) if account else self
 
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         with_failure = self._attempt(f"apply {manifest['kind']}/{manifest['metadata']['name']}")
@@ -253,6 +266,76 @@ class FakeCluster:
             time = {"time": format_time(at)} if at is not None else {}
             entries.append({"manager": manager, "operation": operation, "fieldsV1": fields, **time})
         return entries
+
+
+class ActingCluster:
+    """The same cluster to an account: what it has no right to is refused, before anything else is looked at."""
+
+    def __init__(self, cluster: FakeCluster, account: Account) -> None:
+        self._cluster = cluster
+        self._account = account
+
+    def acting_as(self, account: Account | None) -> Cluster:
+        return self._cluster.acting_as(account)
+
+    def view(self, namespace: str, app: str) -> Sequence[Manifest]:
+        return self._cluster.view(namespace, app)
+
+    def apps(self, namespace: str) -> Sequence[str]:
+        return self._cluster.apps(namespace)
+
+    async def synced(self, namespace: str) -> None:
+        await self._cluster.synced(namespace)
+
+    def recovered_at(self, namespace: str) -> float | None:
+        return self._cluster.recovered_at(namespace)
+
+    async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
+        self._require(*(["patch"] if live else ["list", "patch", "create"]), kind=manifest["kind"])
+        return await self._cluster.apply(manifest, manager, live)
+
+    async def check(self, manifest: Manifest, manager: str, live: Ref | None) -> None:
+        self._require(*(["patch"] if live else ["list", "patch", "create"]), kind=manifest["kind"])
+        await self._cluster.check(manifest, manager, live)
+
+    async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
+        self._require("list", kind=kind)
+        return await self._cluster.find(kind, namespace, name)
+
+    async def require_free(self, manifest: Manifest) -> None:
+        self._require("list", kind=manifest["kind"])
+        await self._cluster.require_free(manifest)
+
+    async def create(self, manifest: Manifest, manager: str) -> Manifest:
+        self._require("create", kind=manifest["kind"])
+        return await self._cluster.create(manifest, manager)
+
+    async def overwrite(self, manifest: Manifest, manager: str, live: Ref) -> Manifest:
+        self._require("list", "patch", kind=manifest["kind"])
+        return await self._cluster.overwrite(manifest, manager, live)
+
+    async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
+        self._require("patch", kind=live["kind"])
+        return await self._cluster.drop_update_ownership(live, manager)
+
+    async def delete(self, namespace: str, ref: Ref) -> bool:
+        self._require("delete", kind=ref.kind)
+        return await self._cluster.delete(namespace, ref)
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
+        return await self._cluster.secret(namespace, name)
+
+    async def post_event(self, about: Manifest, event: Event, at: float) -> None:
+        await self._cluster.post_event(about, event, at)
+
+    def _require(self, *verbs: str, kind: str) -> None:
+        plural = f"{kind.lower()}s"
+        for verb in verbs:
+            if (verb, plural) not in self._cluster.rights.get(self._account, set()):
+                what = f"{self._account} may not {verb} {plural}"
+                todo = f"Add to a Role of it: resources: [{plural}], verbs: [{verb}]"
+                raise Forbidden(what, where=f"{kind}s", untouched="-", todo=todo, user=self._account.user)
+        self._cluster.acted.append((self._account, f"{verbs[-1]} {kind}"))
 
 
 def _key(manifest: Mapping[str, Any]) -> _Key:

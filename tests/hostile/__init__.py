@@ -3,9 +3,11 @@
 `python -m tests.hostile` prints them as the table that `docs/git-hostile.md` holds.
 """
 
+from tests.hostile.apps import APPS
 from tests.hostile.case import Case
 from tests.hostile.documents import DOCUMENTS
 from tests.hostile.files import FILES
+from tests.hostile.powers import POWERS
 from tests.hostile.served import SERVED
 from tests.hostile.templates import TEMPLATES
 
@@ -13,6 +15,8 @@ SECTIONS: dict[str, tuple[Case, ...]] = {
     "Files, folders and links": FILES,
     "Texts and YAML": DOCUMENTS,
     "Templates": TEMPLATES,
+    "Powers": POWERS,
+    "Apps that the repository describes": APPS,
     "What is served": SERVED,
 }
 CASES = tuple(case for section in SECTIONS.values() for case in section)

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from reconciler.adapters.git import GitRepository, Mirrors
+from reconciler.app.discovery import Discovery
 from reconciler.app.observe import read_release
+from reconciler.app.roster import Seen, roster
+from reconciler.app.settings_source import SourceSettings
+from reconciler.core.gitref import branch
 from reconciler.core.model import App, Colour, Desired, Slot, Strategy
 from reconciler.core.render import render
 from tests.fakes.git import Content, Files, GitOrigin, git
@@ -28,6 +32,7 @@ class Case:
     """`files` goes over `PLAIN` (None removes one), `serve` has its way with the repository after that.
 
     `error` is the kind of error that comes of it, '' if nothing does; `message` is a part of what it says.
+    With a `pattern` the app is the one called `shop` of those that the repository describes.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Case:
     serve: Callable[[GitOrigin], object] = field(default=lambda _: None)
     app: App = APP
     branch: str = "main"
+    pattern: str = ""
 
 
 def over(**files: Content | None) -> Callable[[], Mapping[str, Content | None]]:
@@ -62,10 +68,23 @@ async def seen(case: Case, origin: GitOrigin, mirrors: Mirrors) -> Desired:
     """What a reconciler makes of it: the real adapter, the real rendering. Raises what they raise."""
     repository = GitRepository(str(origin.path), case.branch, mirrors, timeout=TIMEOUT)
     try:
-        release = await read_release(case.app, repository, await repository.tip())
+        commit = await repository.tip()
+        wanted = await _described(case, repository, commit) if case.pattern else case.app
+        release = await read_release(wanted, repository, commit)
     finally:
         await repository.close()
-    return render(case.app, release, Slot(Colour.BLUE, "0" * 40))
+    return render(wanted, release, Slot(Colour.BLUE, "0" * 40))
+
+
+async def _described(case: Case, repository: GitRepository, commit: str) -> App:
+    """The app as it is discovered, but for where it comes from, which its Service says."""
+    source = SourceSettings("source", ".", branch("main"), 30.0, TIMEOUT, apps=case.pattern)
+    source = replace(source, namespace=APP.namespace, namespaces=(APP.namespace,))
+    found = await Discovery(source, repository).at(commit)
+    made = roster((), {source.name: Seen(commit, found)}, {})
+    for fault in made.faults:
+        raise fault.error
+    return replace(made.heads[APP.name].app, file="", origin="")
 
 
 Entry = tuple[str, bytes, bytes]

@@ -7,7 +7,7 @@ from tests.fakes.rendering import DEPLOYMENT, SERVICE
 from tests.hostile.case import Case, over
 
 
-def _bomb(levels: int, width: int) -> bytes:
+def bomb(levels: int, width: int) -> bytes:
     """Every level holds the one before it `width` times: billion laughs."""
     lines = ["a0: &a0 [lol]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
@@ -60,7 +60,7 @@ DOCUMENTS = (
     _version("… with two documents", b"version: v1\n---\nversion: v2", "must hold one mapping"),
     _version("… with a key twice", b"version: v1\nversion: v2", "the key `version` is there twice"),
     _version("… with control characters", b"version: v1\nvalues: {a: \x07}", "control character 0x0007"),
-    _version("billion laughs in a version file", _inner(_bomb(10, 10)), "aliases (`*name`)"),
+    _version("billion laughs in a version file", _inner(bomb(10, 10)), "aliases (`*name`)"),
     _version("few aliases that expand to much", _inner(_FEW), "aliases expand to more than 512 KiB"),
     _version("an alias to what it is in", _inner(b"a: &a [*a]"), "has no anchor"),
     _version("a merge of itself", _inner(b"a: &a\n  <<: *a"), "has no anchor"),
@@ -84,7 +84,7 @@ DOCUMENTS = (
     _rendered("a template in UTF-16", "a: b\n".encode("utf-16"), "templates/x.yaml: is UTF-16"),
     _rendered("a template with a NUL", b"a: \0", "templates/x.yaml: is binary"),
     _rendered(
-        "billion laughs in a template", _CONFIG + b"  " + b"\n  ".join(_bomb(10, 10).splitlines()), "aliases (`*name`)"
+        "billion laughs in a template", _CONFIG + b"  " + b"\n  ".join(bomb(10, 10).splitlines()), "aliases (`*name`)"
     ),
     _rendered("10,000 levels in a template", _CONFIG + b"  a: " + b"[" * 10_000, "is nested deeper than 64 levels"),
     _rendered("a key twice in a template", _CONFIG + b"  a: x\n  a: y", "the key `a` is there twice"),

@@ -122,6 +122,15 @@ def _look_alikes(origin: GitOrigin) -> None:
         git("update-ref", name, evil, cwd=origin.path)
 
 
+def _forged_lines(origin: GitOrigin) -> None:
+    """Names that are one line to Git, and more to whoever takes U+2028 and the like for an end of line."""
+    origin.commit({**PLAIN, "version": b"v666\n"})
+    evil = origin.tip()
+    origin.commit(PLAIN)
+    for end in ("\u2028", "\u2029", "\x85"):
+        git("update-ref", f"refs/heads/main{end}/refs/heads/main", evil, cwd=origin.path)
+
+
 def _symbolic(origin: GitOrigin) -> None:
     (origin.path / "refs/heads/main").unlink()
     (origin.path / "refs/heads/main").write_text("ref: refs/heads/main\n")
@@ -167,6 +176,7 @@ SERVED = (
     Case("10,000 branches, and not this one", "Invalid", "and 9996 more", serve=_many_refs, branch="nope"),
     Case("branches with names that Git forbids", serve=_odd_refs),
     Case("other refs whose names end like the branch's", serve=_look_alikes),
+    Case("a branch whose name goes on as the branch's after an end of line of Unicode", serve=_forged_lines),
     Case("a branch that points to itself", "Invalid", "there is no branch main", serve=_symbolic),
     Case(
         "a branch that is a symbolic link to a file",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 
 from reconciler.app.discovery import Discovery, parse_app_file
 from reconciler.app.roster import Head, Roster, Seen, removed, roster
 from reconciler.app.settings import parse_settings
-from reconciler.core.dependencies import cycle
+from reconciler.core.account import Account
+from reconciler.core.dependencies import Waits, cycle
 from reconciler.core.glob import part_matches, pattern_fault
-from reconciler.core.model import App, Ignored, Strategy
+from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.errors import Invalid
 from tests.fakes.discovery import SOURCE, found
 from tests.fakes.git import FakeRepository
@@ -22,7 +27,7 @@ def parsed(text: str, file: str = FILE) -> App:
 
 
 def test_an_empty_file_is_an_app_named_after_its_folder() -> None:
-    assert parsed("") == App("web", "shop", "git", Strategy("web"), path="apps/web", file=FILE)
+    assert parsed("") == App("web", "shop", "git", Strategy("web"), path="apps/web", file=FILE, origin=SOURCE.origin)
 
 
 def test_every_field_arrives() -> None:
@@ -38,6 +43,7 @@ adopt: true
 ignoreDifferences: [{kind: Service, jsonPointers: [/metadata/annotations/a~1b]}]
 dependsOn: [db, cache]
 suspend: true
+deletionPolicy: delete
 """
     assert parsed(text) == App(
         "front",
@@ -54,6 +60,8 @@ suspend: true
         depends_on=("db", "cache"),
         suspend=True,
         file=FILE,
+        deletion_policy=DeletionPolicy.DELETE,
+        origin=SOURCE.origin,
     )
 
 
@@ -65,8 +73,10 @@ suspend: true
         ("\nnamespace: kube-system", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
         ("adopt: true\nnamespace: other", f"{FILE}:2: namespace: source git does not allow this namespace to its apps"),
         ("namspace: shop", f"{FILE}:1: namspace: unknown key (did you mean `namespace`?)"),
-        ("deletionPolicy: delete", f"{FILE}:1: deletionPolicy: unknown key"),
+        ("deletionPolicy: prune", f"{FILE}:1: deletionPolicy: input should be 'orphan' or 'delete'"),
         ("suspend: yes", f"{FILE}:1: suspend: "),
+        ("\nserviceAccountName: admin", f"{FILE}:2: serviceAccountName: source git does not allow this ServiceAcc"),
+        ("allow: {powers: [hostPath]}", f"{FILE}:1: allow: unknown key"),
         ("dependsOn: [web]", f"{FILE}:1: dependsOn: an app cannot wait for itself"),
         ("dependsOn: web", f"{FILE}:1: dependsOn: must be a list"),
         ("name: Web", f"{FILE}:1: name: may only hold"),
@@ -90,6 +100,17 @@ def test_a_folder_that_is_no_name_needs_one(file: str, problem: str) -> None:
     with pytest.raises(Invalid, match=problem):
         parsed("", file)
     assert parsed("name: web", file).name == "web"
+
+
+def test_an_account_is_the_sources_or_one_that_it_allows_and_powers_are_its_own() -> None:
+    source = replace(SOURCE, service_account="git", service_accounts=("git", "web"), powers=("hostPath",))
+    said = {"": "git", "serviceAccountName: git": "git", "serviceAccountName: web": "web"}
+    for text, account in said.items():
+        app = parse_app_file(text.encode(), FILE, source)
+        assert (app.service_account, app.account, app.powers) == (account, Account("shop", account), ("hostPath",))
+    with pytest.raises(Invalid, match=r"serviceAccountName: .* \(allowed: git, web\)"):
+        parse_app_file(b"serviceAccountName: admin", FILE, source)
+    assert parsed("").account is None
 
 
 def test_a_source_allows_its_own_namespace_unless_it_says_otherwise() -> None:
@@ -240,6 +261,34 @@ def test_the_shortest_circle_is_found_and_others_are_left_alone() -> None:
     assert cycle("a", wanted) == ("a", "c", "a")
     assert cycle("d", wanted) == ()
     assert cycle("e", wanted) == ()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_grows_app_by_app_finds_every_circle_and_makes_none(seed: int) -> None:
+    """Held against the plain search, on dependencies at random."""
+    chance = random.Random(seed)
+    names = [f"a{n}" for n in range(chance.randint(2, 12))]
+    waits, known = Waits(names), dict[str, list[str]]()
+    for name in names:
+        wanted = chance.sample([*names, "unknown"], chance.randint(0, 3))
+        circle = waits.circle(name, wanted)
+        assert bool(circle) == bool(cycle(name, {**known, name: wanted}))
+        if not circle:
+            waits.add(name, wanted)
+            known[name] = wanted
+            continue
+        assert circle[0] == circle[-1] == name
+        assert all(after in {**known, name: wanted}[before] for before, after in pairwise(circle))
+        assert len(set(circle)) == len(circle) - 1
+
+
+def test_thousands_of_apps_in_a_row_are_put_together_and_one_circle_of_all_is_told_in_short() -> None:
+    files = {f"a{n}": f"dependsOn: [a{(n + 1) % 2000}]" for n in range(2000)}
+    made = mustered(*files.items())
+    assert len(made.heads) == 1999
+    [(file, told)] = faults(made)
+    assert file == "apps/a1999/app.yaml"
+    assert told.startswith("each would wait for the other: a1999 → a0 → ") and "(1989 more)" in told
 
 
 def test_a_circle_in_the_configuration_is_told_once_by_name() -> None:

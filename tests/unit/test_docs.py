@@ -17,7 +17,7 @@ from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection, write
 from reconciler.core.model import Colour
 
 ROOT = generate.ROOT
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").rglob("*.md")])
 
 _FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "manifests", "rig", "sandbox", "tests")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")

@@ -514,6 +514,19 @@ async def test_histories_may_be_replaced(opened: Open, origin: GitOrigin) -> Non
     assert repository._shared.mirror.generation == 1, "none of this is a reason to start from scratch"
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b", "\r"])
+async def test_an_authors_name_forges_no_parent(end: str, opened: Open, origin: GitOrigin) -> None:
+    first = origin.commit({"file": b"1"})
+    tree = git("rev-parse", f"{first}^{{tree}}", cwd=origin.path)
+    who = f"A{end}parent {first}{end} <a@example.com> 1700000000 +0000"
+    text = f"tree {tree}\nauthor {who}\ncommitter {who}\n\nx\n".encode()
+    forged = git("hash-object", "-t", "commit", "-w", "--stdin", cwd=origin.path, stdin=text)
+    origin.reset(forged)
+    repository = opened(origin.path)
+    assert await repository.tip() == forged
+    assert not await repository.follows(forged, first)
+
+
 async def test_packed_refs(opened: Open, origin: GitOrigin) -> None:
     commit = origin.commit({"file": b"1"})
     git("pack-refs", "--all", "--prune", cwd=origin.path)

@@ -13,7 +13,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import ForcePush, SourceSettings, VerifySettings
 from reconciler.core.gitref import branch
-from reconciler.core.model import App, Strategy
+from reconciler.core.model import App, DeletionPolicy, Strategy
 from reconciler.errors import Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.controllers import Controllers
@@ -268,6 +268,108 @@ async def test_an_app_of_the_configuration_can_be_suspended(bench: Bench) -> Non
         "suspended",
         "resumed",
     ]
+
+
+# --- deletionPolicy ---
+
+DELETED = IMAGE + "deletionPolicy: delete\n"
+
+
+async def test_an_app_that_asks_for_it_is_deleted_with_its_file_and_no_other(bench: Bench) -> None:
+    bench.commit({"web": DELETED, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.released("db", "v1")
+    last = bench.remove("web")
+    await bench.until(lambda: bench.events("app_deleted"))
+    assert bench.events("app_deleted", app="web", commit=last, path="apps/web/app.yaml", source="git")
+    assert bench.objects("web") == set()
+    assert bench.objects("db") == {"Service", "Deployment"}
+    assert not bench.events("app_orphaned")
+    bench.commit({"web": DELETED}, web="v2")
+    await bench.released("web", "v2")
+
+
+async def test_a_daemon_that_starts_after_the_file_was_removed_deletes_too(bench: Bench) -> None:
+    bench.commit({"web": DELETED, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.released("db", "v1")
+    await bench.daemon.stop()
+    bench.remove("web")
+    bench.remove("db")
+    bench.repository.closed = False
+    bench.daemon = bench.another()
+    await bench.start()
+    await bench.until(lambda: bench.events("app_deleted", app="web"))
+    assert bench.objects("web") == set()
+    assert bench.objects("db") == {"Service", "Deployment"}
+
+
+async def test_a_revert_in_the_middle_of_a_deletion_brings_the_app_back(bench: Bench) -> None:
+    bench.commit({"web": DELETED}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.remove("web")
+    await bench.until(lambda: bench.objects("web") == {"Deployment"})
+    bench.commit({"web": DELETED}, web="v1")
+    await bench.until(lambda: bench.events("deletion_ended", app="web"))
+    await bench.until(lambda: len(bench.events("switch_confirmed", app="web")) == 2)
+    assert bench.objects("web") == {"Service", "Deployment"}
+    assert not bench.events("app_deleted")
+    assert len(bench.events("revision_applied", app="web")) == 1, "its pods were there all the time"
+
+
+async def test_the_policy_that_was_in_force_last_counts(bench: Bench) -> None:
+    """Also if the Service was never told, since the version file of that commit is broken."""
+    bench.commit({"web": DELETED}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"web": IMAGE}, web="\0")
+    await bench.until(lambda: bench.events("app_invalid", app="web"))
+    bench.remove("web")
+    await bench.until(lambda: bench.events("app_orphaned", app="web"))
+    await bench.until(lambda: _policy(bench) == "orphan")
+    await bench.daemon.stop()
+    bench.repository.closed = False
+    bench.daemon = bench.another()
+    await bench.start()
+    bench.commit({"db": IMAGE}, db="v1")
+    await bench.released("db", "v1")
+    assert bench.objects("web") == {"Service", "Deployment"}
+
+
+def _policy(bench: Bench) -> str:
+    live = bench.cluster.get("Service", NAMESPACE, "web")
+    assert live
+    return str(live["metadata"]["annotations"]["bluegreen.reconciler/deletion-policy"])
+
+
+async def test_an_entry_of_the_configuration_that_is_removed_is_deleted_if_it_says_so(bench: Bench) -> None:
+    values = {"image": "example/x", "replicas": 1}
+    made = [
+        App(name, NAMESPACE, SOURCE.name, Strategy(name), f"apps/{name}", values=values, deletion_policy=policy)
+        for name, policy in (("web", DeletionPolicy.DELETE), ("db", DeletionPolicy.ORPHAN))
+    ]
+    bench.commit(web="v1", db="v1")
+    await bench.start(*made)
+    await bench.released("web", "v1")
+    await bench.released("db", "v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("app_deleted", app="web"))
+    assert bench.objects("web") == set()
+    assert bench.objects("db") == {"Service", "Deployment"}
+
+
+async def test_a_deletion_waits_until_every_file_of_the_source_can_be_read(bench: Bench) -> None:
+    bench.commit({"web": DELETED, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    bench.commit({"db": "nonsense: 1"})
+    bench.remove("web")
+    await bench.until(lambda: bench.events("deletion_held", app="web"))
+    bench.commit({"db": IMAGE})
+    await bench.until(lambda: bench.events("app_deleted", app="web"))
 
 
 # --- dependsOn ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,9 @@ from reconciler.app.oneshot import Sight, Workbench, writes_ahead
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.gitref import branch
+from reconciler.core.model import App
 from reconciler.core.plan import plan
-from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
+from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
 from tests.fakes.world import APP, World
 
 SOURCE = SourceSettings(APP.source, "https://git.example.com/shop.git", branch("main"), interval=3600.0, timeout=5.0)
@@ -23,11 +25,11 @@ def world() -> World:
     return World()
 
 
-def looked(world: World) -> Sight:
+def looked(world: World, app: App = APP) -> Sight:
     """What `plan` and `status` see."""
 
     async def look() -> Sight:
-        bench = Workbench(Settings((SOURCE,), (APP,)), world.clock, lambda _: world.repository)
+        bench = Workbench(Settings((SOURCE,), (app,)), world.clock, lambda _: world.repository)
         bench.join(world.cluster, world.told)
         async with bench:
             return (await bench.look([]))[0]
@@ -44,6 +46,23 @@ def test_what_the_api_server_refuses_is_seen_beside_the_plan(refusal: Reconciler
     assert sight.plan is not None
     assert sight.plan.actions
     assert not world.cluster.writes
+
+
+def test_who_may_not_try_it_sees_the_plan_and_a_note(world: World) -> None:
+    world.commit("v1")
+    world.cluster.fail_next_write = Forbidden("user alice may not patch services", user="alice")
+    sight = looked(world)
+    assert sight.plan is not None and sight.plan.actions
+    assert sight.error is None
+    assert sight.note.startswith("user alice may not patch services. So the API server was not asked")
+
+
+def test_what_the_apps_account_may_not_is_an_error_as_it_is_for_the_daemon(world: World) -> None:
+    world.commit("v1")
+    sight = looked(world, replace(APP, service_account="web"))
+    assert isinstance(sight.error, Forbidden)
+    assert "web may not list services" in sight.error.what
+    assert not sight.note
 
 
 def test_what_a_daemon_did_meanwhile_is_no_failure(world: World) -> None:

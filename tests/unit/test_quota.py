@@ -15,8 +15,13 @@ from tests.fakes.world import NAMESPACE, World
 def _workload(replicas: int, *containers: dict[str, Any], init: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
     spec = {"containers": [{"resources": each} for each in containers]}
     if init:
-        spec["initContainers"] = [{"resources": each} for each in init]
-    return {"spec": {"replicas": replicas, "template": {"spec": spec}}}
+        spec["initContainers"] = [_first(each) for each in init]
+    return {"kind": "Deployment", "spec": {"replicas": replicas, "template": {"spec": spec}}}
+
+
+def _first(resources: dict[str, Any]) -> dict[str, Any]:
+    """An init container, or with `restart` a sidecar."""
+    return {"resources": resources} | ({"restartPolicy": "Always"} if resources.pop("restart", False) else {})
 
 
 def _quota(hard: dict[str, str], used: dict[str, str], **spec: Any) -> dict[str, Any]:
@@ -54,6 +59,31 @@ SMALL = {"requests": {"cpu": "100m", "memory": "64Mi"}}
         ),
         (_workload(9, SMALL), _quota({"pods": "1"}, {}, scopes=["BestEffort"]), []),
         (_workload(9, {}), _quota({"requests.cpu": "1", "services": "1"}, {"services": "1"}), []),
+        (
+            _workload(3, SMALL),
+            _quota({"count/pods": "5"}, {"count/pods": "3"}),
+            ["count/pods: 3 more are needed, 2 of 5 are left in q"],
+        ),
+        (
+            _workload(3, SMALL),
+            _quota({"count/deployments.apps": "1"}, {"count/deployments.apps": "1"}),
+            ["count/deployments.apps: 1 more are needed, 0 of 1 are left in q"],
+        ),
+        (
+            _workload(2, {"limits": {"example.com/gpu": 1}}),
+            _quota({"requests.example.com/gpu": "3"}, {"requests.example.com/gpu": "2"}),
+            ["requests.example.com/gpu: 2 more are needed, 1 of 3 are left in q"],
+        ),
+        (
+            _workload(1, {"requests": {"ephemeral-storage": "2Gi"}}),
+            _quota({"ephemeral-storage": "1Gi"}, {}),
+            ["ephemeral-storage: 2Gi more are needed, 1Gi of 1Gi are left in q"],
+        ),
+        (
+            _workload(1, SMALL, init=({"requests": {"cpu": "50m"}, "restart": True}, {"requests": {"cpu": "80m"}})),
+            _quota({"requests.cpu": "0.149"}, {}),
+            ["requests.cpu: 0.15 more are needed, 0.149 of 0.149 are left in q"],
+        ),
         (_workload(2, SMALL), _quota({"pods": "1"}, {"pods": "3"}), ["pods: 2 more are needed, 0 of 1 are left in q"]),
     ],
 )

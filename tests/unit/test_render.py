@@ -127,7 +127,10 @@ def test_objects_are_named_placed_and_labelled() -> None:
         "bluegreen.reconciler/commit": "a" * 40,
     }
     assert workload["spec"]["template"]["metadata"]["labels"] == {"app": "shop", **coloured}
-    assert stamp_taken_off(desired.front) == {}
+    assert stamp_taken_off(desired.front) == {
+        "bluegreen.reconciler/deletion-policy": "orphan",
+        "bluegreen.reconciler/origin": "@",
+    }
     named = {key: value for key, value in desired.front["metadata"].items() if key != "annotations"}
     assert named == {"name": "shop", "namespace": "web", "labels": shared}
     assert desired.front["spec"]["selector"] == {"app": "shop", "bluegreen.reconciler/revision": revision}

@@ -36,3 +36,9 @@ def test_brackets_in_what_others_say_are_shown_as_they_are(said: str) -> None:
     report.statuses([sight], Console(file=out, width=200))
     report.failures([sight], Console(file=out, width=200))
     assert out.getvalue().count(said) == 3
+
+
+def test_a_note_is_told_with_its_app() -> None:
+    out = io.StringIO()
+    report.notes([Sight(APP), Sight(APP, note="alice may not [bold]patch[/bold]")], Console(file=out, width=200))
+    assert out.getvalue() == f"note app {APP.name}: alice may not [bold]patch[/bold]\n"

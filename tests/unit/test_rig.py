@@ -63,15 +63,19 @@ def test_who_moved_a_selector(tmp_path: Path) -> None:
     log.write_text("".join(_patched(manager, revision) for manager, revision in written))
     assert audit.moves("my-app") == [("a", "b"), ("b", "a")]
     assert audit.movers("my-app") == ["kubectl-edit", "reconciler-switch"]
+    assert [each.user for each in audit.writes()] == ["admin", "web", "admin", "admin"]
 
 
 def _patched(manager: str, revision: str) -> str:
     entry = {
         "verb": "patch",
+        "user": {"username": "admin"},
         "objectRef": {"resource": "services", "namespace": "shop", "name": "my-app"},
         "responseObject": {"spec": {"selector": {"bluegreen.reconciler/revision": revision}}},
         "responseStatus": {"code": 200},
         "stageTimestamp": "2026-01-05T09:30:00Z",
         "requestURI": f"/api/v1/namespaces/shop/services/my-app?fieldManager={manager}",
     }
+    if manager == "reconciler":
+        entry["impersonatedUser"] = {"username": "web"}
     return json.dumps(entry, separators=(",", ":")) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from reconciler.app.settings_source import ForcePush, SecretName, SourceSettings
 from reconciler.app.settings_webhook import ReceiverSettings, WebhookSettings
 from reconciler.core.duration import parse_duration
 from reconciler.core.gitref import GitRef, RefKind, branch
-from reconciler.core.model import App, Strategy
+from reconciler.core.model import App, DeletionPolicy, Strategy
 from reconciler.core.webhook import Kind
 from reconciler.errors import Invalid
 
@@ -44,7 +45,7 @@ def test_defaults() -> None:
     settings = parse_settings(MINIMAL, "c.yaml")
     assert settings.sources == (SourceSettings("shop", "/srv/git/shop", branch("main"), 30.0, 60.0),)
     strategy = Strategy("my-app", scale_down_delay=600.0, abort_scale_down_delay=30.0, progress_deadline=600.0)
-    assert settings.apps == (App("my-app", "default", "shop", strategy),)
+    assert settings.apps == (App("my-app", "default", "shop", strategy, origin=settings.sources[0].origin),)
 
 
 def test_the_example_sets_everything_and_is_valid() -> None:
@@ -62,11 +63,36 @@ sources:
 """
     assert refusal(text + "apps: []")[0] == "c.yaml:2: sources[0].timeout: must be at least 1s"
     app = "{name: b, namespace: web, source: a, path: ./apps//b/, versionFile: v/f, templates: t/, values: {x: 1.10},"
+    app += " deletionPolicy: delete,"
     app += " strategy: {activeService: front, autoPromotionEnabled: true, scaleDownDelay: 0, abortScaleDownDelay: 0s,"
     settings = parse_settings(text.replace("500ms", "2s") + f"apps:\n- {app} progressDeadline: 1h}}}}", "c.yaml")
     assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", branch("release/1.x"), 90.0, 2.0),)
     strategy = Strategy("front", scale_down_delay=0.0, abort_scale_down_delay=0.0, progress_deadline=3600.0)
-    assert settings.apps == (App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}),)
+    known = App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}, origin=settings.sources[0].origin)
+    assert settings.apps == (replace(known, deletion_policy=DeletionPolicy.DELETE),)
+
+
+def test_accounts_and_powers_are_the_sources_unless_the_app_says_otherwise() -> None:
+    allow = "allow: {serviceAccounts: [web], powers: [hostPorts, hostPath, hostPath]}"
+    text = f"""\
+sources:
+- {{name: a, url: /x, serviceAccountName: git, {allow}}}
+apps:
+- {{name: one, source: a}}
+- {{name: two, source: a, serviceAccountName: two, allow: {{powers: [seccomp]}}}}
+- {{name: three, source: a, allow: {{powers: []}}}}
+"""
+    settings = parse_settings(text, "c.yaml")
+    (source,) = settings.sources
+    assert (source.service_account, source.service_accounts) == ("git", ("git", "web"))
+    found = [(each.service_account, each.powers) for each in settings.apps]
+    assert found == [("git", ("hostPath", "hostPorts")), ("two", ("seccomp",)), ("git", ())]
+
+
+def test_what_is_no_account_and_no_power_is_told() -> None:
+    one, two = refusal(MINIMAL + "  serviceAccountName: 'a:b'\n  allow: {powers: [hostpath]}\n")
+    assert one.startswith("c.yaml:7: apps[0].serviceAccountName: may only hold")
+    assert two.startswith("c.yaml:8: apps[0].allow.powers[0]: is no power (did you mean `hostPath`?)")
 
 
 RECEIVER = "{name: hub, type: github, secretFile: /run/secret, sources: [shop]}"

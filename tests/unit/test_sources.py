@@ -53,6 +53,18 @@ async def test_what_is_followed_is_told_and_the_tag_that_was_found() -> None:
     assert (fields["ref"], fields["tag"], "branch" in fields) == ("tags 1.x", "v1.2.0", False)
 
 
+async def test_the_next_look_is_due_after_the_interval_varied() -> None:
+    class Varying(FakeClock):
+        def jitter(self, seconds: float) -> float:
+            return seconds * 1.05
+
+    repository = FakeRepository()
+    repository.commit({"version": b"v1"})
+    source = _source("x", repository, Recorder())
+    source.clock = Varying()
+    assert await source.look() == 30.0 * 1.05
+
+
 async def test_a_failure_says_where() -> None:
     told, repository = Recorder(), FakeRepository()
     repository.fail_with(Transient("it does not answer", where="branch main of x"))

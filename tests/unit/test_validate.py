@@ -165,3 +165,20 @@ def test_an_error_without_a_line_names_the_apps_file() -> None:
     (found,) = verdicts([Sight(APP, error=error)])
     assert (found.app, found.ok, found.line, found.todo) == (APP.name, False, None, "Add it")
     assert found.what == error.located
+
+
+def test_powers_are_refused_in_a_pull_request_unless_its_pipeline_allows_them(origin: GitOrigin) -> None:
+    asking = b"values: {image: x, securityContext: {privileged: true}}"
+    origin.commit({"apps/web/app.yaml": asking, "apps/web/version": b"v1"}, unrelated=False)
+    status, (finding,) = validated(origin.path)
+    assert status == 3
+    assert "needs the power privileged" in finding["what"]
+    assert validated(origin.path, "--allow-power", "privileged", "--allow-power", "hostPath")[0] == 0
+    status, (finding,) = validated(origin.path, "--allow-power", "privilege")
+    assert (status, finding["what"].partition(" (")[0]) == (3, "--allow-power: `privilege` is no power")
+
+
+def test_every_account_is_allowed_in_a_pull_request(origin: GitOrigin) -> None:
+    naming = b"serviceAccountName: web\n" + APP_FILE
+    origin.commit({"apps/web/app.yaml": naming, "apps/web/version": b"v1"}, unrelated=False)
+    assert validated(origin.path)[0] == 0

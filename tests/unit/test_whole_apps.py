@@ -94,7 +94,7 @@ def test_what_was_moved_goes_back_if_one_refuses(error: Blocked | Invalid, which
     assert made.reason.endswith(error.what)
     assert led(world) == ["v1.0.0", "v1.0.0"]
     taken_back = [each.fields["objects"] for each in world.told.events if each.name == "switch_taken_back"]
-    assert taken_back == ([["Service my-app-b"]] if which == "my-app" else [])
+    assert taken_back == ([["Service/my-app-b"]] if which == "my-app" else [])
     assert world.told.names().count("rejected") == 1
     world.cluster.refuse_moves_of = {}
     world.release("v2.0.0", replicas=3)

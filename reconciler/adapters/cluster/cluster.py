@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from reconciler.adapters.cluster.kinds import KINDS, WATCHED, place_of
 from reconciler.adapters.cluster.requests import send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
+from reconciler.core.account import Account
 from reconciler.core.action import Ref
 from reconciler.core.event import Event, Level
 from reconciler.core.memory import format_time
@@ -58,10 +60,21 @@ class KubernetesCluster:
         self._store = Store(on_change)
         self._watches: dict[str, list[Watch]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._account: Account | None = None
+
+    def acting_as(self, account: Account | None) -> KubernetesCluster:
+        """See `ports.Cluster`. All else, the watches and what they hold, is one and the same."""
+        acting = copy.copy(self)
+        acting._account = account
+        return acting
 
     def view(self, namespace: str, app: str) -> Sequence[Manifest]:
         """See `ports.Cluster`."""
         return self._store.of(namespace, app)
+
+    def apps(self, namespace: str) -> Sequence[str]:
+        """See `ports.Cluster`."""
+        return self._store.apps(namespace)
 
     async def synced(self, namespace: str) -> None:
         """See `ports.Cluster`."""
@@ -114,7 +127,7 @@ class KubernetesCluster:
         else:
             manifest = _pinned(manifest, live)
         query = {"fieldManager": manager, "force": "true", **(how or {})}
-        return await send(self._api, "PATCH", _path_of(manifest), query=query, body=manifest, content_type=_APPLY)
+        return await self._send("PATCH", _path_of(manifest), query=query, body=manifest, content_type=_APPLY)
 
     async def require_free(self, manifest: Manifest) -> None:
         """See `ports.Cluster`. Server-side apply would quietly merge into somebody else's object of the same name."""
@@ -130,7 +143,7 @@ class KubernetesCluster:
     async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
         """See `ports.Cluster`."""
         query = {"limit": str(_FIND_LIMIT)} | ({"fieldSelector": f"metadata.name={name}"} if name else {})
-        found = await send(self._api, "GET", KINDS[kind].path(namespace), query=query)
+        found = await self._send("GET", KINDS[kind].path(namespace), query=query)
         if found["metadata"].get("continue"):
             what = f"there are more than {_FIND_LIMIT} of them, which is more than is looked through"
             raise Blocked(what, where=f"{kind}s in namespace {namespace}", untouched="Nothing was changed")
@@ -145,8 +158,7 @@ class KubernetesCluster:
         """See `ports.Cluster`."""
         kind, meta = KINDS[manifest["kind"]], manifest["metadata"]
         try:
-            stored = await send(
-                self._api,
+            stored = await self._send(
                 "POST",
                 kind.path(meta["namespace"]),
                 query={"fieldManager": manager},
@@ -190,7 +202,7 @@ class KubernetesCluster:
         query = {"fieldManager": manager}
         body = [condition, *patch]
         path = _path_of(manifest)
-        stored = await send(self._api, "PATCH", path, query=query, body=body, content_type=_JSON_PATCH)
+        stored = await self._send("PATCH", path, query=query, body=body, content_type=_JSON_PATCH)
         self._store.put(stored)
         return stored
 
@@ -201,13 +213,16 @@ class KubernetesCluster:
             "preconditions": {"uid": ref.uid, "resourceVersion": ref.resource_version},
         }
         path = KINDS[ref.kind].path(namespace, ref.name)
-        answer = await send(self._api, "DELETE", path, body=options)
+        answer = await self._send("DELETE", path, body=options)
         if answer.get("kind") == ref.kind:
             self._store.put(answer)  # a finalizer holds it back: it is still there, with a deletionTimestamp
             return True
         gone = {"kind": ref.kind, "metadata": {"namespace": namespace, "name": ref.name, "uid": ref.uid}}
         self._store.drop(gone)
         return answer.get("code") != 404
+
+    async def _send(self, method: str, path: str, **what: Any) -> dict[str, Any]:
+        return await send(self._api, method, path, account=self._account, **what)
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """See `ports.Cluster`. Not from the watch: that shows this daemon's own objects alone."""
@@ -280,8 +295,8 @@ def _kubernetes_event(about: Manifest, event: Event, at: float) -> Mapping[str, 
         # As client-go names its events: unique enough, and sorted by time.
         "metadata": {"name": f"{meta['name']}.{time.time_ns():x}", "namespace": meta["namespace"]},
         "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Service",
+            "apiVersion": KINDS[about["kind"]].api_version,
+            "kind": about["kind"],
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],
@@ -304,5 +319,5 @@ def _message(event: Event) -> str:
 
 def _words(value: Any) -> str:
     if isinstance(value, list):
-        return "; ".join(" ".join(str(part) for part in each.values()) for each in value)
+        return "; ".join(" ".join(map(str, each.values())) if isinstance(each, dict) else str(each) for each in value)
     return f"{value:g} s" if isinstance(value, float) else str(value)

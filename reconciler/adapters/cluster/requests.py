@@ -19,6 +19,8 @@ from kubernetes.aio.config import kube_config
 from kubernetes.aio.config.config_exception import ConfigException
 
 from reconciler.adapters.cluster.kinds import place_of
+from reconciler.adapters.cluster.permissions import forbidden
+from reconciler.core.account import Account
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError, Transient
 
 _LIMIT = aiohttp.ClientTimeout(total=10)
@@ -125,20 +127,21 @@ async def send(
     query: Mapping[str, str] | None = None,
     body: Any = None,
     content_type: str = "application/json",
+    account: Account | None = None,
 ) -> dict[str, Any]:
-    """One request; returns the answer's JSON, for a DELETE also that of a 404.
+    """One request, made as `account` if one is given; returns the answer's JSON, for a DELETE also that of a 404.
 
     Raises `Transient`, `Conflict`, `Blocked` or `Invalid`.
     """
     try:
         async with await open_response(
-            api, method, path, query=query, body=body, content_type=content_type, limit=_LIMIT
+            api, method, path, query=query, body=body, content_type=content_type, limit=_LIMIT, account=account
         ) as response:
             text = await response.text()
             gone = method == "DELETE" and response.status == 404
             if response.status >= 400 and not gone:
                 untouched = _NOTHING_READ if method == "GET" or "dryRun" in (query or {}) else _NOTHING_WRITTEN
-                raise translated(response, text, place_of(path), untouched)
+                raise translated(response, text, place_of(path), untouched, account)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise _unreachable(error, place_of(path)) from error
     answer: dict[str, Any] = json.loads(text)
@@ -154,19 +157,26 @@ async def open_response(
     body: Any = None,
     content_type: str = "application/json",
     limit: aiohttp.ClientTimeout,
+    account: Account | None = None,
 ) -> aiohttp.ClientResponse:
     """The raw response, its body unread. The caller closes it and looks at its status."""
     request = await api.param_serialize(
         method,
         path,
         query_params=list((query or {}).items()),
-        header_params={"Accept": "application/json", "Content-Type": content_type},
+        header_params={"Accept": "application/json", "Content-Type": content_type, **_impersonation(account)},
         body=body,
         auth_settings=["BearerToken"],
     )
     answer = await api.call_api(*request, _request_timeout=limit)
     response: aiohttp.ClientResponse = answer.response
     return response
+
+
+def _impersonation(account: Account | None) -> dict[str, str]:
+    """Kubernetes' "User impersonation". Without groups: those of a ServiceAccount are then the API server's to add. To
+    name them would take a permission on `groups`, which are the whole cluster's."""
+    return {"Impersonate-User": account.user} if account else {}
 
 
 def _unreachable(error: Exception, where: str) -> Transient:
@@ -178,12 +188,17 @@ def _unreachable(error: Exception, where: str) -> Transient:
     )
 
 
-def translated(response: aiohttp.ClientResponse, text: str, where: str, untouched: str) -> ReconcilerError:
-    """The API server's Status in `text` as one of our errors (Kubernetes API conventions, "Response Status Kind")."""
+def translated(
+    response: aiohttp.ClientResponse, text: str, where: str, untouched: str, account: Account | None = None
+) -> ReconcilerError:
+    """The API server's Status in `text` as one of our errors (Kubernetes API conventions, "Response Status Kind").
+    `account`: as whom it was asked."""
     message = str(_status(text).get("message") or text[:500])
     code = response.status
     if code in (409, 410):
         return Conflict(message, where=where)
+    if code == 403 and " cannot " in message:
+        return forbidden(message, account, where, untouched)
     if code in (401, 403):
         return Blocked(message, where=where, untouched=untouched, todo=_permission_advice(code, message))
     if code == 404:
@@ -215,5 +230,4 @@ _FORBIDDEN: Mapping[str, str] = {
     "exceeded quota": "Raise the quota, or ask for fewer pods: blue/green needs room for both colours",
     "failed quota": "Say in the templates or values what the quota asks for",
     "being terminated": "Wait until the namespace is gone and create it again, or correct the app's namespace",
-    " cannot ": "Allow it in the Role of the account: README.md has the whole Role, under Permissions",
 }

@@ -33,6 +33,10 @@ class Store:
         """The app's objects, in no particular order."""
         return tuple(self._by_app.get((namespace, app), {}).values())
 
+    def apps(self, namespace: str) -> Sequence[str]:
+        """Names of the apps that have any."""
+        return tuple(app for space, app in self._by_app if space == namespace)
+
     def put(self, live: Manifest) -> None:
         """Takes in an object unless a newer state of it, or its deletion, is known."""
         key, meta = _key(live), live["metadata"]

@@ -54,8 +54,8 @@ def follows(git: Runner, mirror: Path, place: Place, commit: str, earlier: str, 
 def _parents(git: Runner, mirror: Path, commit: str, deadline: float) -> list[str]:
     """As the commit itself says; `rev-list` would hide those that are cut off (git-cat-file(1))."""
     text = git.run(f"--git-dir={mirror}", "cat-file", "commit", commit, cwd=mirror.parent, deadline=deadline)
-    headers = text.partition(b"\n\n")[0].decode(errors="replace").splitlines()
-    return [line.removeprefix("parent ") for line in headers if line.startswith("parent ")]
+    headers = text.partition(b"\n\n")[0].split(b"\n")  # bytes: `splitlines` of a text finds lines in an author's name
+    return [line.removeprefix(b"parent ").decode(errors="replace") for line in headers if line.startswith(b"parent ")]
 
 
 def _history(git: Runner, draft: Path, commit: str, depth: int, deadline: float, limit: int) -> frozenset[str]:

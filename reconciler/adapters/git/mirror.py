@@ -206,9 +206,11 @@ class Mirror:
         """Full names of refs, and what they point to; of an annotated tag also, with `^{}`, what that points to."""
         command = ("ls-remote", "--quiet", kind, "--", address_of(place.url), *patterns)
         try:
-            lines = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace").splitlines()
+            told = git.run(*command, cwd=self._folder, deadline=deadline).decode(errors="replace")
         except GitTooLarge as error:
             raise _too_much(place, str(error)) from None
+        # `splitlines` would end a line within a name as well, at U+2028 for example.
+        lines = told.removesuffix("\n").split("\n") if told else []
         return {name: target for target, _, name in (line.partition("\t") for line in lines)}
 
     def _require_commit(self, git: Runner, place: Place, found: Found, deadline: float) -> None:

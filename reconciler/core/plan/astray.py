@@ -7,9 +7,8 @@ from dataclasses import replace
 from reconciler.core.action import Follow, Switch
 from reconciler.core.front import route_of, same_route
 from reconciler.core.plan.cutover import along, cut_over
+from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.view import View, claim_of, is_fit, is_whole
-
-MOVED = "the selector had been moved by hand"
 
 
 def put_back(view: View) -> Switch | Follow | None:
@@ -20,7 +19,7 @@ def put_back(view: View) -> Switch | Follow | None:
     if of_active.target is None or not is_whole(of_active) or not is_fit(of_active, of_active.target):
         return None
     if not same_route(view.front.route, route_of(view.standing.front)):
-        back = cut_over(of_active, claim_of(of_active), MOVED)
+        back = cut_over(of_active, claim_of(of_active), moved_by_hand(view.front))
         return back if isinstance(back, Switch) else None
     return follow(of_active)
 
@@ -32,5 +31,5 @@ def follow(view: View) -> Follow | None:
         return None
     noted = view.memory.active
     to = noted if noted and noted.revision == view.desired.revision else view.as_active(view.now)
-    missing = all(each.live is None for each in moves)
-    return Follow(moves, to, "there was no such Service" if missing else MOVED)
+    moved = next((each for each in view.services if any(m.live and m.live.name == each.name for m in moves)), None)
+    return Follow(moves, to, moved_by_hand(moved) if moved else "there was no such Service")

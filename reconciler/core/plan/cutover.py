@@ -17,6 +17,7 @@ from reconciler.core.model import Manifest
 from reconciler.core.observed import SWITCH_MANAGER, Front
 from reconciler.core.place import entries, holds
 from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
+from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
 from reconciler.core.plan.view import View, compared, live_of, ref_of
 
@@ -120,7 +121,7 @@ def _source(view: View) -> Active | None:
 def _why_switch(view: View, source: Active | None) -> str:
     noted = view.memory.active
     if noted and (source is None or source.revision != noted.revision or noted.revision == view.desired.revision):
-        return "the selector had been moved by hand"
+        return moved_by_hand(view.front)
     wanted = view.desired
     changed = (
         "" if source is None or source.version != wanted.version else " with another template, value or configuration"
