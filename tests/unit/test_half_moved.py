@@ -118,3 +118,30 @@ def test_the_old_colour_stays_until_every_node_has_seen_a_service_led_back(world
     world.advance(3)
     assert world.run().phase is Phase.STABLE
     assert world.versions() == ["v2.0.0"]
+
+
+def test_a_switch_is_confirmed_when_every_service_has_followed(world: World) -> None:
+    world.commit("v2.0.0")
+    ready_to_switch(world)
+    behind = world.cluster.get("EndpointSlice", NAMESPACE, "my-app-b-x")
+    assert behind
+    world.daemon.turn()
+    world.controllers.endpoints()
+    world.cluster.put(behind, "controller")
+    assert world.daemon.settle().phase is Phase.CONFIRMING
+    assert world.told.names().count("switch_confirmed") == 1, "that of v1.0.0"
+    assert world.run().phase is Phase.RETAINING
+
+
+def test_one_part_that_is_down_keeps_the_old_colour_and_is_told(world: World) -> None:
+    made = world.release("v2.0.0")
+    assert made.phase is Phase.RETAINING
+    active = next(each for each in world.observed.revisions if each.version == "v2.0.0")
+    part = next(each for each in active.workloads if each.name.endswith("-b"))
+    world.controllers.broken.add(active.revision)
+    for pod in part.pods:
+        world.controllers.make_unready(pod.name)
+    world.run()
+    world.advance(700)
+    assert world.run().phase is Phase.DEGRADED
+    assert world.versions() == ["v1.0.0", "v2.0.0"]
