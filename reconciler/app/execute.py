@@ -5,6 +5,7 @@ An action either takes effect whole, or raises and takes none; the event follows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.app.move import Refused, move
@@ -32,7 +33,7 @@ from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_manage
 from reconciler.core.plan.manifests import with_reason
 from reconciler.core.policy import is_further
 from reconciler.core.quota import shortages
-from reconciler.errors import Blocked, Conflict
+from reconciler.errors import Blocked, Conflict, Invalid
 from reconciler.ports import Clock, Cluster, Telemetry
 
 
@@ -87,12 +88,25 @@ class Executor:
         except Refused as refused:
             if refused.taken_back:
                 self._emit("switch_taken_back", desired, about, objects=list(refused.taken_back), reason=refused.what)
-            if not isinstance(action, Switch) or action.refused is None:
+            if not isinstance(action, Switch) or not action.refused:
                 raise refused.error from None
-            noted = with_reason(action.refused, f"{refused.error.where}: {refused.what}", desired)
-            about = await self.cluster.apply(noted.manifest, SWITCH_MANAGER, noted.front)
-            self.tell(noted, desired, about, 0.0)
+            why = f"{refused.error.where}: {refused.what}"
+            await self._note_refusal([with_reason(each, why, desired) for each in action.refused], desired, about)
             return None
+
+    async def _note_refusal(self, ways: Sequence[Remember | Apply], desired: Desired, about: Manifest | None) -> None:
+        noted, *others = ways
+        try:
+            if isinstance(noted, Apply):
+                await self._apply(noted)
+            else:
+                about = await self.cluster.apply(noted.manifest, SWITCH_MANAGER, noted.front)
+        except (Blocked, Invalid):
+            if not others:
+                raise
+            await self._note_refusal(others, desired, about)
+            return
+        self.tell(noted, desired, about, 0.0)
 
     async def _prepare(
         self, action: Adopt | RequireFree | RequireRoom, desired: Desired, about: Manifest | None

@@ -129,7 +129,8 @@ class Switch:
     `manifest` holds the route, the memory, and the ports if (and only if) they change with the switch; it is
     applied, or (`over`) written over what is there. The Services of `along` move right before it: so the memory never
     says of a revision that is only half switched to that it is active. If one of these writes is refused for good,
-    those done are taken back, and `refused` is written down. `began` (epoch seconds) is when the revision was claimed.
+    those done are taken back, and the first of `refused` that can be is written. `began` (epoch seconds) is when the
+    revision was claimed.
     """
 
     front: Ref
@@ -141,7 +142,7 @@ class Switch:
     reason: str
     over: bool = False
     along: tuple[Move, ...] = ()
-    refused: Remember | None = None
+    refused: tuple[Remember | Apply, ...] = ()
 
     def __str__(self) -> str:
         left = self.source.revision if self.source else "nothing"

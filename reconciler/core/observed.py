@@ -25,7 +25,7 @@ from reconciler.core.model import (
     Strategy,
 )
 from reconciler.core.place import entries
-from reconciler.core.pods import read_pod
+from reconciler.core.pods import read_pod, timestamp
 from reconciler.core.policy import resource_of
 
 APPLY_MANAGER = "reconciler"
@@ -56,6 +56,7 @@ class Front:
     `endpoints` maps the name of each pod that is a ready endpoint of what it leads to, to its revision ('' when
     unknown). `needs_handover`: the switch's field manager still owns what the rendering's shall own (after creation,
     or after a switch that carried a changed port). `memory` is empty in all but the app's active one.
+    `moved_at`: when (epoch seconds) the switch's manager last changed it.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class Front:
     endpoints: Mapping[str, str]
     needs_handover: bool
     live: Manifest
+    moved_at: float = 0.0
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -78,18 +80,18 @@ class Front:
 class Observed:
     """All that the cluster holds of one app at one moment.
 
-    `front`: the active Service or Ingress, the one with the memory; `services`: other Services of ours that belong to
-    no revision, which move with it if Git knows them. `configs` holds what belongs to a colour, `shared` objects of
-    further kinds that belong to none. `equivalent`: differences, as `Kind/name identity`, that an apply has shown to be
-    none to the API server. `recovered_at`: when (epoch seconds) the API server was last back after an outage; None if
-    it never was away. `serving`: revisions with ready endpoints in anything that clients may use; `running`: revisions
-    that have pods, of whatever workload.
+    `front`: the active Service or Ingress, the one with the memory; `others`: further Services of ours that belong to
+    no revision, which move with it if Git knows them, and an Ingress of ours that is not the active one any more.
+    `configs` holds what belongs to a colour, `shared` objects of further kinds that belong to none. `equivalent`:
+    differences, as `Kind/name identity`, that an apply has shown to be none to the API server. `recovered_at`: when
+    (epoch seconds) the API server was last back after an outage; None if it never was away. `serving`: revisions with
+    ready endpoints in anything that clients may use; `running`: revisions that have pods, of whatever workload.
     """
 
     front: Front | None
     revisions: tuple[LiveRevision, ...] = ()
     configs: tuple[Config, ...] = ()
-    services: tuple[Front, ...] = ()
+    others: tuple[Front, ...] = ()
     equivalent: frozenset[str] = frozenset()
     recovered_at: float | None = None
     serving: frozenset[str] = frozenset()
@@ -102,8 +104,8 @@ class Observed:
 
     @property
     def fronts(self) -> tuple[Front, ...]:
-        """The active Service or Ingress last, and the further Services."""
-        return (*self.services, self.front) if self.front else self.services
+        """All of them, the active one last."""
+        return (*self.others, self.front) if self.front else self.others
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -133,8 +135,8 @@ def observe(objects: Iterable[Manifest], strategy: Strategy, namespace: str = ""
         revisions=read_revisions((each for kind in WORKLOADS for each in by_kind.get(kind, [])), pods),
         configs=_configs(configs),
         shared=_configs(each for each in further if not _revision(each)),
-        services=tuple(sorted((e for e in fronts if e is not front and e.kind == "Service"), key=lambda e: e.name)),
-        serving=traffic.serving(front),
+        others=tuple(sorted((each for each in fronts if each is not front), key=lambda each: (each.kind, each.name))),
+        serving=traffic.serving(fronts),
         running=frozenset(each.revision for each in pods) - {""},
     )
 
@@ -167,10 +169,10 @@ class _Traffic:
         """Ready endpoints of these Services: pod → revision."""
         return self._ready(each for each in self.slices if _labels(each).get(_SERVICE_NAME) in services)
 
-    def serving(self, front: Front | None) -> frozenset[str]:
-        """Revisions that clients may reach: a colour's own Service counts while the active Ingress leads to it. (Slices
-        carry their Service's labels.)"""
-        routed = services_in(front.route) if front else frozenset()
+    def serving(self, fronts: Iterable[Front]) -> frozenset[str]:
+        """Revisions that clients may reach: a colour's own Service counts while an Ingress leads to it. (Slices carry
+        their Service's labels.)"""
+        routed = {name for front in fronts for name in services_in(front.route)}
         used = (e for e in self.slices if not _revision(e) or _labels(e).get(_SERVICE_NAME) in routed)
         return frozenset(self._ready(used).values()) - {""}
 
@@ -251,6 +253,7 @@ def _front(live: Manifest, traffic: _Traffic) -> Front:
         endpoints=traffic.endpoints(led_to),
         needs_handover=_needs_handover(live),
         live=live,
+        moved_at=max((timestamp(each.get("time")) for each in _of_switch(live)), default=0.0),
     )
 
 
@@ -266,12 +269,15 @@ def other_managers(live: Manifest, *path: str) -> set[str]:
     return found
 
 
+def _of_switch(live: Manifest) -> list[Mapping[str, Any]]:
+    """What managedFields say of the switch's manager."""
+    return [e for e in entries(live) if e.get("manager") == SWITCH_MANAGER and not e.get("subresource")]
+
+
 def _needs_handover(live: Manifest) -> bool:
     """Whether the switch's manager owns more than route and annotations, or owns by Update (creation)."""
     allowed = {f"f:{field}" for field in ROUTE_FIELDS[live["kind"]]}
-    for entry in entries(live):
-        if entry.get("manager") != SWITCH_MANAGER or entry.get("subresource"):
-            continue
+    for entry in _of_switch(live):
         owned = entry.get("fieldsV1") or {}
         if entry.get("operation") == "Update" or set(owned.get("f:spec") or {}) - allowed:
             return True

@@ -31,7 +31,7 @@ def manager_of(live: Manifest, at: Place) -> str:
     Read off `metadata.managedFields` (Kubernetes API concepts, "Field management"; FieldsV1: `f:NAME` is a field,
     `k:{...}` the element of a list with those keys). What has no entry of its own is owned with what it is in.
     """
-    owners = [each for each in entries(live) if _holds(each.get("fieldsV1") or {}, at)]
+    owners = [each for each in entries(live) if holds(each, at)]
     latest = max(owners, key=lambda each: str(each.get("time", "")), default={})
     return str(latest.get("manager", ""))
 
@@ -41,6 +41,11 @@ def entries(live: Manifest) -> list[Mapping[str, Any]]:
     kept = live["metadata"].get("managedFields") or []
     found: list[Mapping[str, Any]] = json.loads(kept) if isinstance(kept, str) else kept
     return found
+
+
+def holds(entry: Mapping[str, Any], at: Place) -> bool:
+    """Whether an entry of managedFields owns what is at that place, or a part of it."""
+    return _holds(entry.get("fieldsV1") or {}, at)
 
 
 def _index(step: int | Element) -> Any:

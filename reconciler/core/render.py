@@ -45,7 +45,9 @@ from reconciler.core.revision import HASH_LENGTH, component_name, object_name, s
 from reconciler.core.template import Rendered, draw
 from reconciler.core.workload import (
     backends,
+    check_not_unique,
     check_service,
+    check_target_ports,
     check_workload,
     match_labels,
     pod_labels,
@@ -199,6 +201,8 @@ def _objects(app: App, release: Release, revision: str, slot: Slot) -> Objects:
         check_workload(workload)
     for service in objects.selecting:
         check_service(service, objects.workloads)
+        if service in objects.configs:
+            check_not_unique(service)
     check_further(objects)
     _check_selectors(objects, _colour_labels(app, revision, slot))
     return objects
@@ -233,8 +237,11 @@ def _check_selectors(objects: Objects, injected: Mapping[str, str]) -> None:
         selector = service.root["spec"]["selector"]
         if len(objects.workloads) == 1:
             _check_match(selector, labels[workload.kind, workload.name], workload)
-        elif not any(_finds(selector, each) for each in labels.values()):
+            continue
+        found = [each for each in objects.workloads if _finds(selector, labels[each.kind, each.name])]
+        if not found:
             raise selector.fault("finds the pods of no workload", "Use the labels of one of the pod templates")
+        check_target_ports(service, found)
 
 
 def _check_match(selector: Field, labels: Mapping[str, str], workload: Object) -> None:

@@ -88,6 +88,25 @@ def check_service(service: Object, workloads: Iterable[Object]) -> None:
     _refuse_twice([port["name"] for port in ports if port["name"].value])
 
 
+def check_target_ports(service: Object, found: Iterable[Object]) -> None:
+    """Raises `Invalid` if a port leads to one by name that none of the workloads has which the Service finds."""
+    known = {name for each in found for name in _container_ports(each)}
+    for port in service.root["spec"]["ports"].elements():
+        if port["targetPort"].value is not None:
+            _check_port_reference(port["targetPort"], known)
+
+
+def check_not_unique(service: Object) -> None:
+    """Raises `Invalid` if a Service of a revision's own claims what two revisions cannot both have."""
+    spec = service.root["spec"]
+    fixed = [port["nodePort"] for port in spec["ports"].elements()]
+    if spec["clusterIP"].value != "None":
+        fixed.append(spec["clusterIP"])
+    for field in fixed:
+        if field.value is not None:
+            raise field.fault("cannot be had by two revisions side by side", "Remove it, and Kubernetes chooses one")
+
+
 def backends(ingress: Object) -> Iterator[Field]:
     """The `service` of each backend of an Ingress.
 

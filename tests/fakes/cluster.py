@@ -45,6 +45,7 @@ class FakeCluster:
         self.kinds = {f"{version}/{name.partition('.')[0]}" for name, version in VERSIONS.items()}
         self.kinds |= {"batch/v1/CronJob", "rbac.authorization.k8s.io/v1/ClusterRole"}
         self.followed: dict[tuple[str, str], frozenset[str]] = {}
+        self.applied_at: dict[tuple[_Key, str], float] = {}
         self.events: list[tuple[str, Event]] = []
         self.writes: list[str] = []
         self._now = now
@@ -134,7 +135,8 @@ class FakeCluster:
         assert there is not None
         notes = {**(there["metadata"].get("annotations") or {}), **(manifest["metadata"].get("annotations") or {})}
         written = {**there, "metadata": {**there["metadata"], "annotations": notes}}
-        written["spec"] = {**there["spec"], **manifest["spec"]}
+        spec = {**there["spec"], **manifest["spec"]}
+        written["spec"] = {key: value for key, value in spec.items() if value is not None}
         before, after = dict(_items(_keyed(there))), dict(_items(_keyed(written)))
         changed = {path for path in after if path not in before or before[path] != after[path]} - _IDENTITY
         for paths in self.owners[key].values():
@@ -241,6 +243,7 @@ class FakeCluster:
             raise Invalid("spec.ports: Required value")
         if before is not None and _content(before) == _content(merged) and owners == owned_before:
             return self.objects[key]
+        self.applied_at[key, manager] = self._now()
         return self._write(key, merged)
 
     def _write(self, key: _Key, merged: dict[str, Any]) -> dict[str, Any]:
@@ -268,10 +271,12 @@ class FakeCluster:
         for (manager, operation), paths in self.owners.get(key, {}).items():
             fields: dict[str, Any] = {}
             for path in paths:
-                at = fields
+                node = fields
                 for part in path:
-                    at = at.setdefault(f"f:{part}", {})
-            entries.append({"manager": manager, "operation": operation, "fieldsV1": fields})
+                    node = node.setdefault(f"f:{part}", {})
+            at = self.applied_at.get((key, manager)) if operation == "Apply" else None
+            time = {"time": format_time(at)} if at is not None else {}
+            entries.append({"manager": manager, "operation": operation, "fieldsV1": fields, **time})
         return entries
 
 

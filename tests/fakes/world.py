@@ -96,6 +96,8 @@ class GuardedCluster(FakeCluster):
         self.strategy = strategy
         self.refuse_moves_of: Mapping[str, ReconcilerError] = {}
         """By the name of a Service: what the API server says to a moved selector of it."""
+        self.refuse_writes_of: Mapping[str, ReconcilerError] = {}
+        """By the name of an object: what the API server says to any apply of it."""
         self.pause_before: int | None = None
         self.kill_before: int | None = None
         self.kill_after: int | None = None
@@ -130,6 +132,8 @@ class GuardedCluster(FakeCluster):
         if live is not None:
             there = self.get(manifest["kind"], NAMESPACE, manifest["metadata"]["name"])
             self._require(there, live)
+            if refused := self.refuse_writes_of.get(manifest["metadata"]["name"]):
+                raise refused
             refused = self.refuse_moves_of.get(manifest["metadata"]["name"])
             if refused and there and manager == SWITCH_MANAGER and route_of(manifest) != route_of(there):
                 raise refused

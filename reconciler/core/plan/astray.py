@@ -27,7 +27,7 @@ def put_back(view: View) -> Switch | Follow | None:
 def follow(view: View) -> Follow | None:
     """Leads the further Services to the desired revision, which the active one leads to; None if they do."""
     moves = along(view)
-    if not moves or view.target is None or not is_fit(view, view.target):
+    if not moves or view.target is None or not is_whole(view) or not is_fit(view, view.target):
         return None
     noted = view.memory.active
     to = noted if noted and noted.revision == view.desired.revision else view.as_active(view.now)

@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from reconciler.core.action import CreateFront, Move, Remember, Switch
-from reconciler.core.front import route_of, same_route
+from reconciler.core.action import Apply, CreateFront, Move, Purpose, Remember, Switch
+from reconciler.core.front import Route, route_of, same_route
 from reconciler.core.further import resources
 from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
 from reconciler.core.model import Manifest
-from reconciler.core.observed import Front
-from reconciler.core.plan.manifests import annotated, identity_of, remember, switch_manifest
+from reconciler.core.observed import SWITCH_MANAGER, Front
+from reconciler.core.place import entries, holds
+from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
-from reconciler.core.plan.view import View, ref_of
+from reconciler.core.plan.view import View, compared, live_of, ref_of
 
 
 def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch:
@@ -45,9 +46,16 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch
         reason=reason or _why_switch(view, source),
         over=move.over,
         along=moves,
-        # Also when nothing of it is left to move: a daemon that was killed in between has moved it.
-        refused=_refused(view, view.front, claim) if view.desired.services else None,
     )
+
+
+def promotion(view: View, claim: Claim) -> CreateFront | Switch:
+    """As `cut_over`, and with what is written down if one of several Services refuses: else the same would be tried
+    again and again. Also when only the active one is left to be moved: a daemon may have died in between."""
+    made = cut_over(view, claim)
+    if view.front is None or not view.desired.services or not isinstance(made, Switch):
+        return made
+    return replace(made, refused=_refused(view, view.front, claim))
 
 
 def along(view: View) -> tuple[Move, ...]:
@@ -64,18 +72,43 @@ def along(view: View) -> tuple[Move, ...]:
 
 
 def _move(rendered: Manifest, live: Front, memory: Memory | None = None) -> Move:
-    over = clash(rendered, live)
-    ports = written_over(rendered, live) if over else moving_ports(rendered, live)
-    manifest = switch_manifest(rendered, memory, route_of(rendered), ports)
+    ports_clash, route = clash(rendered, live), route_of(rendered)
+    ports = written_over(rendered, live) if ports_clash else moving_ports(rendered, live)
+    if others := _held_by_others(route, live):
+        route = {**dict.fromkeys(others), **route}
+    over = ports_clash or bool(others)
+    manifest = switch_manifest(rendered, memory, route, ports)
     held: list[Any] = live.live["spec"]["ports"] if ports else []
     return Move(manifest, ref_of(live), over, switch_manifest(identity_of(live), None, live.route, held))
 
 
-def _refused(view: View, front: Front, claim: Claim) -> Remember:
-    """What is written down when a Service refuses to be moved: else the same would be tried again and again."""
+def _held_by_others(route: Route, live: Front) -> list[str]:
+    """Fields of the live route that differ and that an apply would not take away, since the switch is not their only
+    owner: a hand has added a `defaultBackend`. (A selector and a list of rules are atomic, and an apply's whole.)"""
+    backend = live.route.get("defaultBackend")
+    owners = [each for each in entries(live.live) if holds(each, ("spec", "defaultBackend"))]
+    alone = [(each.get("manager"), each.get("operation")) for each in owners] == [(SWITCH_MANAGER, "Apply")]
+    return [] if alone or not backend or backend == route.get("defaultBackend") else ["defaultBackend"]
+
+
+def _refused(view: View, front: Front, claim: Claim) -> tuple[Remember | Apply, ...]:
+    """Ways to note the rejection, the better one first: what refuses to be moved may refuse every write."""
     wanted = view.desired
     rejection = Rejection(wanted.revision, wanted.version, wanted.commit, "", view.now)
-    return remember(front, replace(view.memory, rejection=rejection), "rejected", "", claim.since)
+    noted = remember(front, replace(view.memory, rejection=rejection), "rejected", "", claim.since)
+    on_workload = noted_on_workload(view, rejection)
+    return (noted, on_workload) if on_workload else (noted,)
+
+
+def noted_on_workload(view: View, rejection: Rejection) -> Apply | None:
+    """Where no Service can hold it, the first of the revision's workloads holds the memory of a rejection."""
+    there = ((each, live) for each in view.desired.components if (live := live_of(view, each)))
+    component, live = next(there, (None, None))
+    if component is None or live is None:
+        return None
+    manifest = workload_manifest(component, Size(live.replicas, live.noted_replicas), live.claim, rejection)
+    manifest, found = compared(view, manifest, live.live)
+    return Apply(manifest, Purpose.REJECT, ref_of(live), found, rejection)
 
 
 def _source(view: View) -> Active | None:

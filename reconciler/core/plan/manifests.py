@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reconciler.core.action import Remember
+from reconciler.core.action import Apply, Remember
 from reconciler.core.front import Route
 from reconciler.core.live import GIT_REPLICAS
 from reconciler.core.memory import (
@@ -76,9 +76,12 @@ def annotated(manifest: Manifest, notes: Mapping[str, str]) -> Manifest:
     return {**manifest, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), **notes}}}
 
 
-def with_reason(action: Remember, reason: str, desired: Desired) -> Remember:
+def with_reason(action: Remember | Apply, reason: str, desired: Desired) -> Remember | Apply:
     """A rejection whose reason was not known when it was planned, with that."""
     found = read_rejection(action.manifest["metadata"]["annotations"])
     at = found.at if found else 0.0
     rejection = Rejection(desired.revision, desired.version, desired.commit, reason, at)
-    return replace(action, manifest=annotated(action.manifest, write_rejection(rejection)), reason=reason)
+    manifest = annotated(action.manifest, write_rejection(rejection))
+    if isinstance(action, Apply):
+        return replace(action, manifest=manifest, rejection=rejection)
+    return replace(action, manifest=manifest, reason=reason)

@@ -1,6 +1,6 @@
 """Desired is not active: bring it up, wait until it is ready, then cut over.
 
-`ready-before-switch` is kept here: `cut_over` is reached only for a revision that `view.is_fit` holds for.
+`ready-before-switch` is kept here: `promotion` is reached only for a revision that `view.is_fit` holds for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from reconciler.core.memory import Claim, Rejection
 from reconciler.core.model import WORKLOADS, Component
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
-from reconciler.core.plan.cutover import cut_over
+from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
 from reconciler.core.plan.purpose import purpose_of
@@ -49,7 +49,7 @@ def promote(view: View) -> Plan:
     # Traffic moves first. (A write on a workload just before would keep its controller, and so kube-proxy, busy in
     # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
     first = applies if is_doomed(view) else ()
-    return Plan(Phase.SWITCHING, explain(target), (*first, cut_over(view, claim)))
+    return Plan(Phase.SWITCHING, explain(target), (*first, promotion(view, claim)))
 
 
 _NEED_NO_WAIT = (Purpose.REUSE, Purpose.NOTE)
@@ -83,12 +83,14 @@ def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:
 
 
 def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Without a Service of ours, that we can create it is known before anything else is written: its name may belong to
+    """That we can create a Service which is missing is known before anything else is written: its name may belong to
     somebody else, or to one of ours that lost its labels and is serving. What may be adopted is adopted first."""
-    if view.front is not None or not writes:
+    there = {(each.kind, each.name) for each in view.observed.fronts}
+    missing = [each for each in view.desired.fronts if (each["kind"], each["metadata"]["name"]) not in there]
+    if not missing or not writes:
         return ()
-    free = tuple(map(RequireFree, view.desired.fronts))
-    adoptable = view.desired.app.adopt and view.desired.front["kind"] == "Service"
+    free = tuple(map(RequireFree, missing))
+    adoptable = view.front is None and view.desired.app.adopt and view.desired.front["kind"] == "Service"
     return (Adopt(view.desired.front), *free) if adoptable else free
 
 
@@ -156,15 +158,7 @@ def _reject(view: View, target: LiveRevision, claim: Claim) -> Plan:
     rejection = Rejection(target.revision, view.desired.version, view.desired.commit, reason, view.now)
     if view.front:
         memory = replace(view.memory, rejection=rejection)
-        action: Action = remember(view.front, memory, "rejected", reason, claim.since)
+        action: Action | None = remember(view.front, memory, "rejected", reason, claim.since)
     else:
-        action = _noted_on_workload(view, rejection)
-    return Plan(Phase.REJECTED, reason, (action,))
-
-
-def _noted_on_workload(view: View, rejection: Rejection) -> Apply:
-    """Without a Service, the first of the revision's workloads holds the memory of it."""
-    component, live = next((each, live) for each in view.desired.components if (live := live_of(view, each)))
-    manifest = workload_manifest(component, Size(live.replicas, live.noted_replicas), live.claim, rejection)
-    manifest, found = compared(view, manifest, live.live)
-    return Apply(manifest, Purpose.REJECT, ref_of(live), found, rejection)
+        action = noted_on_workload(view, rejection)
+    return Plan(Phase.REJECTED, reason, (action,) if action else ())

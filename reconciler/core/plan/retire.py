@@ -20,6 +20,10 @@ DRAIN_MARGIN = 2.0
 """Seconds between a confirmed switch and the first deletion of a colour that was in service, whatever
 `scaleDownDelay` says: kube-proxy programs a change up to a second (its minSyncPeriod) after EndpointSlices show it."""
 
+INGRESS_MARGIN = 10.0
+"""The same behind an Ingress, which is confirmed before its controller has followed: nothing tells when that has.
+ingress-nginx takes a change over every 3.3 s (`--sync-rate-limit`), Traefik every 2 s (`providersThrottleDuration`)."""
+
 NODES_BEHIND = 60.0
 """Seconds for which a node may go on by what it knew before an outage of the API server: kube-proxy's watches try again
 after up to 30 s, and as much again by jitter (client-go's reflector back-off). A colour that was in service is not
@@ -68,7 +72,7 @@ def _fate(view: View, revision: LiveRevision) -> tuple[str, str] | float | None:
     due, steady = retirement_due(view, revision), _steady_from(view)
     if due is None or steady is None or former.until is None:
         return None
-    when = max(due, steady, _followed_from(view))
+    when = max(due, steady, _followed_from(view), _followed_services(view))
     if view.now < when:
         return when
     return "retired", f"kept warm for {view.now - former.until:.0f} s after it was active"
@@ -97,19 +101,26 @@ def _followed_from(view: View) -> float:
     return 0.0 if back is None else back + NODES_BEHIND + DRAIN_MARGIN
 
 
+def _followed_services(view: View) -> float:
+    """From when on (epoch seconds) every node has seen the last move of a further Service. One that a hand had moved
+    is led back long after the switch was confirmed. (Times of managedFields are whole seconds.)"""
+    return max((each.moved_at + 1.0 + DRAIN_MARGIN for each in view.services), default=0.0)
+
+
 def retirement_due(view: View, revision: LiveRevision) -> float | None:
     """When (epoch seconds) a formerly active revision may go. None: it never was active, or the switch that replaced it
     is not confirmed."""
     former, confirmed_at = view.memory.former(revision.revision), view.memory.confirmed_at
     if former is None or former.until is None or confirmed_at is None:
         return None
-    return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + DRAIN_MARGIN)
+    margin = INGRESS_MARGIN if view.front and view.front.kind == "Ingress" else DRAIN_MARGIN
+    return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + margin)
 
 
 def _protected(view: View, revision: LiveRevision) -> bool:
     """Desired, selected, or last known as active: never to be touched."""
     noted = view.memory.active
-    led_to = (each.revision for service in view.observed.services for each in view.led_to(service))
+    led_to = (each.revision for front in view.observed.others for each in view.led_to(front))
     selected = (each.revision for each in view.selected)
     return revision.revision in {view.desired.revision, noted.revision if noted else None, *selected, *led_to}
 

@@ -94,7 +94,7 @@ def _settled_phase(view: View, refused: str) -> Phase:
 
 
 def _strays(view: View) -> str:
-    """Services that Git does not know (any more): what they lead to is kept for them."""
+    """What Git does not know (any more): where that leads to is kept for it."""
     names = ", ".join(view.strays)
     return f"{names}: not in the templates any more. Delete it when no client uses it" if names else ""
 

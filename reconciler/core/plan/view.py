@@ -58,14 +58,15 @@ class View:
     @property
     def services(self) -> tuple[Front, ...]:
         """The live Services that move with the active one."""
-        known = {each["metadata"]["name"] for each in self.desired.services}
-        return tuple(each for each in self.observed.services if each.name in known)
+        known = {(each["kind"], each["metadata"]["name"]) for each in self.desired.services}
+        return tuple(each for each in self.observed.others if (each.kind, each.name) in known)
 
     @property
     def strays(self) -> tuple[str, ...]:
-        """Names of Services of ours that Git does not know, or not any more."""
-        known = {each.name for each in self.services}
-        return tuple(each.name for each in self.observed.services if each.name not in known)
+        """Services of ours that Git does not know, or not any more, and such an Ingress: `Service my-app`."""
+        known = {(each.kind, each.name) for each in self.services}
+        others = (each for each in self.observed.others if (each.kind, each.name) not in known)
+        return tuple(f"{each.kind} {each.name}" for each in others)
 
     def led_to(self, front: Front) -> tuple[LiveRevision, ...]:
         """The revisions that a Service or Ingress leads to: one, unless somebody wrote another route."""
@@ -95,9 +96,9 @@ class View:
     @property
     def rejection(self) -> Rejection | None:
         """Why the desired revision must not be tried at this commit, if so."""
-        noted = self.memory.rejection or (self.target.rejection if self.target else None)
+        noted = (self.memory.rejection, self.target.rejection if self.target else None)
         wanted = (self.desired.revision, self.desired.commit)
-        return noted if noted and (noted.revision, noted.commit) == wanted else None
+        return next((each for each in noted if each and (each.revision, each.commit) == wanted), None)
 
     def as_active(self, since: float) -> Active:
         """The desired revision as the memory will hold it."""
