@@ -36,7 +36,7 @@ def took_effect(action: Action, observed: Observed) -> bool:
         case Retire():
             return observed.revision(action.revision) is None
         case Prune():
-            there = {(each.kind, each.name) for each in (*observed.configs, *observed.shared)}
+            there = {(each.kind, each.name) for each in (*observed.configs, *observed.shared, *observed.others)}
             return (action.object.kind, action.object.name) not in there
         case Handover():
             wanted = action.front.kind, action.front.name

@@ -203,10 +203,14 @@ def is_ours(live: Manifest) -> bool:
 
 def is_of(live: Manifest, namespace: str) -> bool:
     """Objects of further kinds must say whose they are in full: what is deleted by inventory, nobody else may miss."""
-    meta = _meta(live)
-    notes = meta.get("annotations") or {}
-    made_as = notes.get(ANNOTATION_RENDERING, "").rpartition("@")[0]
-    return made_as == meta["name"] and notes.get(ANNOTATION_NAMESPACE) == namespace
+    notes = _meta(live).get("annotations") or {}
+    return made_by_us(live) and notes.get(ANNOTATION_NAMESPACE) == namespace
+
+
+def made_by_us(live: Manifest) -> bool:
+    """Whether a rendering of that very name was applied: less certain is what a hand labelled as ours, or copied."""
+    notes = _meta(live).get("annotations") or {}
+    return bool(notes.get(ANNOTATION_RENDERING, "").rpartition("@")[0] == _meta(live)["name"])
 
 
 def _meta(live: Manifest) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.core.front import services_in
@@ -139,6 +141,20 @@ def test_a_service_that_a_commit_adds_leads_to_the_active_revision() -> None:
     world.files["templates/c.yaml"] = world.files["templates/b-service.yaml"].replace(b"my-app-b", b"my-app-c")
     world.release("v1.0.0", replicas=2)
     assert led(world) == ["v1.0.0"] * 3
+
+
+def test_a_service_that_leaves_the_templates_is_pruned_and_a_former_active_one_is_not() -> None:
+    world = released(BY_SERVICES)
+    del world.files["templates/b-service.yaml"]
+    world.release("v1.0.0", replicas=2)
+    assert led(world) == ["v1.0.0"]
+    assert world.cluster.get("Service", NAMESPACE, "my-app-b") is None
+    assert world.told.last("pruned").fields["object"] == "Service/my-app-b"
+    world.daemon = FakeDaemon(world, replace(BY_SERVICES, strategy=replace(BY_SERVICES.strategy, active_service="web")))
+    world.run()
+    world.advance(1000)
+    world.run()
+    assert world.cluster.get("Service", NAMESPACE, "my-app") is not None, "clients may still use it"
 
 
 def test_the_sizes_of_the_parts_are_those_of_the_active_ones() -> None:

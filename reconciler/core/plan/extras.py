@@ -17,7 +17,7 @@ from reconciler.core.action import Apply, Prune, Purpose, Ref, Remember
 from reconciler.core.diff import Difference
 from reconciler.core.further import ANNOTATION_KINDS, is_autoscaler, of_active, of_colour, resources
 from reconciler.core.model import PREFIX, App, Desired, Manifest
-from reconciler.core.observed import Config, Observed
+from reconciler.core.observed import Config, Observed, made_by_us
 from reconciler.core.plan.manifests import remember
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.view import View, compared, ref_of
@@ -51,7 +51,7 @@ def tend(view: View) -> tuple[Apply | Prune, ...]:
     """All that follows a confirmed switch to the desired revision. Another colour's autoscaler goes first: it would
     shrink that one, which a revert may need."""
     applies = (each for wanted in of_active(view.desired) for each in _applied(view, wanted, Purpose.RELEASE))
-    return (*_idle_autoscalers(view), *applies, *_pruned(view))
+    return (*_idle_autoscalers(view), *applies, *_pruned(view), *_pruned_services(view))
 
 
 def ahead(desired: Desired, observed: Observed) -> tuple[Apply, ...]:
@@ -122,10 +122,22 @@ def _pruned(view: View) -> Iterator[Prune]:
     gone: set[tuple[str, str]] = set()
     for each in view.observed.shared:
         identity = _identity(each.kind, each.name)
-        disabled = (each.live["metadata"].get("annotations") or {}).get(_KEPT[0]) == _KEPT[1]
-        if identity not in wanted | gone and not each.deleting and not disabled:
+        if identity not in wanted | gone and not each.deleting and not _is_kept(each.live):
             gone.add(identity)
             yield Prune(_ref(each), "pruned", reason)
+
+
+def _pruned_services(view: View) -> Iterator[Prune]:
+    """Further Services that left the templates. One that was the active one under its former name has a memory: clients
+    may still use it, and it stays until somebody deletes it."""
+    for each in view.strays:
+        further = each.kind == "Service" and each.memory.active is None and made_by_us(each.live)
+        if further and not _is_kept(each.live):
+            yield Prune(ref_of(each), "pruned", f"the templates of {view.desired.version} do not have it")
+
+
+def _is_kept(live: Manifest) -> bool:
+    return bool((live["metadata"].get("annotations") or {}).get(_KEPT[0]) == _KEPT[1])
 
 
 def _identity(resource: str, name: str) -> tuple[str, str]:

@@ -95,7 +95,7 @@ def _settled_phase(view: View, refused: str) -> Phase:
 
 def _strays(view: View) -> str:
     """What Git does not know (any more): where that leads to is kept for it."""
-    names = ", ".join(view.strays)
+    names = ", ".join(f"{each.kind} {each.name}" for each in view.strays)
     return f"{names}: not in the templates any more. Delete it when no client uses it" if names else ""
 
 

@@ -62,11 +62,10 @@ class View:
         return tuple(each for each in self.observed.others if (each.kind, each.name) in known)
 
     @property
-    def strays(self) -> tuple[str, ...]:
-        """Services of ours that Git does not know, or not any more, and such an Ingress: `Service my-app`."""
+    def strays(self) -> tuple[Front, ...]:
+        """Services of ours that Git does not know, or not any more, and such an Ingress."""
         known = {(each.kind, each.name) for each in self.services}
-        others = (each for each in self.observed.others if (each.kind, each.name) not in known)
-        return tuple(f"{each.kind} {each.name}" for each in others)
+        return tuple(each for each in self.observed.others if (each.kind, each.name) not in known)
 
     def led_to(self, front: Front) -> tuple[LiveRevision, ...]:
         """The revisions that a Service or Ingress leads to: one, unless somebody wrote another route."""
