@@ -36,8 +36,8 @@ def took_effect(action: Action, observed: Observed) -> bool:
         case Retire():
             return observed.revision(action.revision) is None
         case Prune():
-            there = {(each.kind, each.name) for each in (*observed.configs, *observed.shared, *observed.others)}
-            return (action.object.kind, action.object.name) not in there
+            there: tuple[Config | Front, ...] = (*observed.configs, *observed.shared, *observed.others)
+            return not any((e.kind, e.name) == (action.object.kind, action.object.name) for e in there)
         case Handover():
             wanted = action.front.kind, action.front.name
             return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
