@@ -177,16 +177,15 @@ def _front(found: Sequence[Object], app: App) -> Object:
         article = "an" if kind == "Ingress" else "a"
         raise Invalid(f"no template renders {article} {kind}", where=f"app {app.name}", todo=todo)
     chosen = next((each for each in named if each.name == wanted), None)
-    if chosen is None:
-        raise (
-            named[0]
-            .root["metadata"]["name"]
-            .fault(
-                f"differs from the app's strategy.activeService, {wanted}",
-                "Write {{ active_service }}, or change strategy.activeService",
-            )
-        )
-    return chosen
+    if chosen is not None:
+        return chosen
+    at = named[0].root["metadata"]["name"]
+    if len(named) == 1:
+        what = f"differs from the app's strategy.activeService, {wanted}"
+        raise at.fault(what, "Write {{ active_service }}, or change strategy.activeService")
+    names = ", ".join(each.name for each in named)
+    what = f"and no other is {wanted}, the active Service: there are {names}"
+    raise at.fault(what, "Set strategy.activeService to one of them; it is the app's name, if not given")
 
 
 def _check_data(config: Object) -> None:

@@ -45,7 +45,7 @@ def test_a_backend_that_a_hand_added_is_taken_away(world: World) -> None:
     live = world.cluster.get("Ingress", NAMESPACE, "my-app")
     assert live
     assert "somebody-elses" not in services_in(live["spec"])
-    assert world.told.last("switched").fields["reason"] == "the selector's form changed in the templates"
+    assert world.told.last("switched").fields["reason"] == "the rules changed in the templates"
 
 
 @pytest.mark.parametrize(

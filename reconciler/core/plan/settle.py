@@ -57,7 +57,8 @@ def _put_right(view: View, front: Front) -> Plan | None:
         why = "the selector was found pointing here"
         return Plan(Phase.CONFIRMING, why, (remember(front, found, "switched", why),))
     if not same_route(front.route, route_of(view.desired.front)) and view.target and is_fit(view, view.target):
-        why = "the selector's form changed in the templates"
+        what = "rules" if front.kind == "Ingress" else "selector's form"
+        why = f"the {what} changed in the templates"
         return Plan(Phase.CONFIRMING, why, (cut_over(view, claim_of(view), why),))
     if moved := follow(view):
         return Plan(Phase.CONFIRMING, moved.reason, (moved,))
