@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.core.model import App, Colour, Desired, Manifest, Release, Slot, Strategy, Template
 from reconciler.core.render import render
+from reconciler.errors import Invalid
 
 FOLDER = Path(__file__).parents[2] / "manifests" / "multi-service"
 VALUES: dict[str, Any] = {
@@ -81,3 +82,22 @@ def test_a_further_exposed_stateful_set_has_both_services() -> None:
     desired = _desired(SERVICES, values)
     assert "Service my-app-store" in _named(desired.fronts)
     assert f"Service my-app-v1-0-0-{desired.revision}-store-pods" in _named(desired.objects)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "values", "told"),
+    [
+        (SERVICES, {"components": {"a": {"image": "x", "replica": 3}}}, "values.components.a.replica: unknown key"),
+        (SERVICES, {"components": {"a": {"image": "x"}}, "ingressClass": "y"}, "values.ingressClass: unknown key"),
+        (INGRESS, {"components": {"a": {"image": "x"}}}, "strategy.activeIngress needs a component with a host"),
+        (
+            Strategy("shop"),
+            {"components": {"a": {"image": "x"}, "b": {"image": "x"}}},
+            "no other is shop, the active Service: there are my-app-a, my-app-b",
+        ),
+    ],
+)
+def test_slips_are_told(strategy: Strategy, values: dict[str, Any], told: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        _desired(strategy, values)
+    assert told in str(caught.value)
