@@ -88,7 +88,6 @@ def test_a_further_exposed_stateful_set_has_both_services() -> None:
     ("strategy", "values", "told"),
     [
         (SERVICES, {"components": {"a": {"image": "x", "replica": 3}}}, "values.components.a.replica: unknown key"),
-        (SERVICES, {"components": {"a": {"image": "x"}}, "ingressClass": "y"}, "values.ingressClass: unknown key"),
         (INGRESS, {"components": {"a": {"image": "x"}}}, "strategy.activeIngress needs a component with a host"),
         (
             Strategy("shop"),
