@@ -74,9 +74,9 @@ def test_two_that_move_one_after_the_other_are_seen_mixed(pair: tuple[Answering,
         assert set(probe.versions(since=settled)) == {"v2"}
         account = probe.account(moment, "v2")
     assert account.failed == 0 and account.mixed >= 1 and account.pairs >= 20
-    assert account.last_mixed_after is not None and account.first_new_after is not None
-    assert account.last_mixed_after >= seen.start - moment > 0
-    assert account.first_new_after > seen.start - moment
+    # No more of the new ones' times: a pair that began before the first mixed one may be answered after all is done.
+    assert account.last_mixed_after is not None and account.last_mixed_after >= seen.start - moment
+    assert account.first_new_after is not None and account.first_new_after > 0
 
 
 def test_a_pair_of_which_one_half_fails_has_failed_and_is_not_mixed(pair: tuple[Answering, Answering]) -> None:
