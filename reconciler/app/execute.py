@@ -16,6 +16,7 @@ from reconciler.core.action import (
     CreateFront,
     Follow,
     Handover,
+    Move,
     Prune,
     Purpose,
     Ref,
@@ -279,9 +280,8 @@ def came_from(source: Active | None) -> dict[str, object]:
 
 def _moved(action: CreateFront | Switch | Follow) -> list[str]:
     """What was moved, as `Service/my-app`, in that order."""
-    moves = action.moves if isinstance(action, Follow) else action.along
-    manifests = [each.manifest for each in moves] + ([] if isinstance(action, Follow) else [action.manifest])
-    return [f"{each['kind']}/{each['metadata']['name']}" for each in manifests]
+    moves = action.moves if isinstance(action, Follow) else (*action.along, Move(action.manifest))
+    return [each.object for each in moves]
 
 
 _REJECTED = {

@@ -63,4 +63,4 @@ async def _take_back(cluster: Cluster, done: list[_Done]) -> tuple[str, ...]:
         assert each.move.back is not None
         live = replace(each.move.live, resource_version=each.stored["metadata"]["resourceVersion"])
         await _write(cluster, Move(each.move.back, live, each.move.over))
-    return tuple(each.move.named.replace(" ", "/") for each in moved)
+    return tuple(each.move.object for each in moved)

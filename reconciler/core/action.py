@@ -104,6 +104,11 @@ class Move:
         """For a reader: `Service my-app`."""
         return f"{self.manifest['kind']} {self.manifest['metadata']['name']}"
 
+    @property
+    def object(self) -> str:
+        """For an event: `Service/my-app`."""
+        return self.named.replace(" ", "/")
+
 
 @dataclass(frozen=True, slots=True)
 class CreateFront:
