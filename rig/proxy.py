@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import aiohttp
 import yaml
@@ -68,6 +70,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -82,7 +85,7 @@ class Proxy:
         self._loop.close()
 
     async def _start(self) -> int:
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls)
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls, socket_factory=self._socket)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_route("*", "/{path:.*}", self._handle)
@@ -104,8 +107,21 @@ class Proxy:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)  # closed transports let go of their sockets in the loop's next rounds
+        await self._let_go()
+
+    def _socket(self, info: Any) -> socket.socket:
+        made = socket.socket(*info[:3])
+        self._sockets = [each for each in self._sockets if each.fileno() >= 0] + [made]
+        return made
+
+    async def _let_go(self) -> None:
+        """Ends what is still open: a watch that was broken off says farewell by TLS, of which the session knows nothing
+        any more. The transports close the sockets in the loop's next rounds."""
+        for each in self._sockets:
+            with suppress(OSError):  # closed meanwhile, by us or by the API server
+                each.shutdown(socket.SHUT_RDWR)
+        while any(each.fileno() >= 0 for each in self._sockets):  # noqa: ASYNC110 - sockets tell nobody
+            await asyncio.sleep(0.01)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         query = request.query

@@ -79,6 +79,8 @@ class HttpsServer:
     root: Path
     port: int = 0
     allowed: set[str] | None = None
+    revoked: bool = False
+    """Who was let in with the first request of an operation is not with those after it."""
     redirect: str = ""
     rubbish: bytes = b""
     hold: threading.Event = field(default_factory=threading.Event)
@@ -153,7 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
             state.hold.wait(_ENOUGH)
         if state.redirect:
             self._answer(302, Location=state.redirect + self.path)
-        elif state.allowed is not None and authorization not in state.allowed:
+        elif (state.revoked and self.command == "POST") or (
+            state.allowed is not None and authorization not in state.allowed
+        ):
             self._answer(401, **{"WWW-Authenticate": 'Basic realm="test"'})
         elif state.rubbish:
             self.wfile.write(state.rubbish)

@@ -160,6 +160,16 @@ async def test_wrong_credentials(files: dict[str, str], opened: Open, server: Ht
     assert "Renew" in error.todo
 
 
+async def test_credentials_that_are_revoked_in_the_middle_of_an_operation(
+    opened: Open, server: HttpsServer, folder: Folder
+) -> None:
+    folder.write(bearerToken=TOKEN)
+    server.revoked = True
+    error = await failure(opened(server.url("shop.git")))
+    assert "the server refuses the credentials" in error.what
+    assert "Renew" in error.todo
+
+
 async def test_no_credentials_where_some_are_needed(opened: Open, server: HttpsServer) -> None:
     error = await failure(opened(server.url("shop.git")))
     assert "terminal prompts disabled" in error.what

@@ -320,6 +320,11 @@ def test_a_renewed_token_keeps_its_mirror() -> None:
             b"Please make sure you have the correct access rights\nand the repository exists.\n",
             "ssh: connect: refused",
         ),
+        (
+            b"error: RPC failed; HTTP 403 curl 22 The requested URL returned error: 403\n"
+            b"fatal: expected flush after ref listing\n",
+            "RPC failed; HTTP 403 curl 22 The requested URL returned error: 403",
+        ),
         (b"fatal: \x1b[31mred\x07\n", " [31mred "),
     ],
 )

@@ -37,6 +37,8 @@ _KEPT = (
     *("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"),
 )
 _HINTS = ("Please make sure you have the correct access rights", "and the repository exists.", "hint:")
+_VAGUE = ("Could not read from remote", "expected flush after ref listing", "the remote end hung up", "early EOF")
+"""What git says last of a transport that broke off. The line before it holds the reason."""
 
 _CONFIG = """\
 # Written by reconciler at every start; changes are lost.
@@ -320,9 +322,8 @@ def telling(stderr: bytes | bytearray, mask: Callable[[str], str] = _as_it_is) -
     half a secret would not be known for one."""
     lines = [line.strip() for line in mask(stderr.decode(errors="replace")).splitlines()]
     lines = [line for line in lines if line and not line.startswith(_HINTS)]
-    # "Could not read from remote repository" alone says nothing; the line before it is ssh's reason.
-    vague = len(lines) > 1 and "Could not read from remote" in lines[-1]
-    text = lines[-2 if vague else -1].removeprefix("fatal: ").rstrip(".") if lines else ""
+    lines = [line for line in lines if not any(vague in line for vague in _VAGUE)] or lines
+    text = lines[-1].removeprefix("fatal: ").removeprefix("error: ").rstrip(".") if lines else ""
     return "".join(char if char.isprintable() else " " for char in text)[:300]
 
 
