@@ -8,8 +8,9 @@ from typing import Protocol
 
 from reconciler.core.account import Account
 from reconciler.core.action import Ref
+from reconciler.core.check import Check, Outcome
 from reconciler.core.event import Event
-from reconciler.core.model import Manifest
+from reconciler.core.model import Desired, Manifest
 from reconciler.core.strictyaml import Key
 
 
@@ -168,6 +169,32 @@ class Schemas(Protocol):
 
     def faults(self, manifest: Manifest) -> Sequence[SchemaFault]:
         """Everything in `manifest` that this version does not have or take."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a check is about: a revision as it was rendered, and the addresses (IP) of its ready pods by their names."""
+
+    desired: Desired
+    pods: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one measurement came to, what was measured, and why that counts so, in words without any secret."""
+
+    outcome: Outcome
+    measured: str
+    reason: str = ""
+
+
+class Prober(Protocol):
+    """Makes the measurements that checks ask for."""
+
+    async def measure(self, check: Check, subject: Subject) -> Measurement:
+        """One measurement, within `check.timeout` seconds; what cannot be measured is inconclusive. Raises nothing of
+        its own: whatever the other side does is a measurement. Cancelled, it leaves nothing behind."""
         ...
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.core.account import Account
+from reconciler.core.check import PostPromotion, PrePromotion
 from reconciler.core.strictyaml import Passage
 
 Manifest = Mapping[str, Any]
@@ -58,6 +59,10 @@ class Strategy:
 
     `active_service` is what is switched, or with `active_ingress` that Ingress. `preview_replica_count`: with how many
     pods each workload of a new revision starts, before it gets its full size; None: with all.
+
+    Between "every pod is ready" and the switch stand, in this order, `pre_promotion`, an approval unless
+    `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
+    switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes Git say so, too.
     """
 
     active_service: str
@@ -66,6 +71,11 @@ class Strategy:
     abort_scale_down_delay: float = 30.0
     progress_deadline: float = 600.0
     preview_replica_count: int | None = None
+    auto_promotion: bool = True
+    auto_promotion_after: float | None = None
+    pre_promotion: PrePromotion = PrePromotion()
+    post_promotion: PostPromotion | None = None
+    revert_in_git: bool = False
 
     @property
     def front(self) -> tuple[str, str]:
