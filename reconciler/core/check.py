@@ -64,8 +64,8 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Series:
     """A check under way for one revision. `since` (epoch seconds) tells one analysis from an earlier of the same
-    revision: the claim of the promotion, or the confirmation of the switch. `window`: for how many seconds it is measured
-    after the switch; 0 before it."""
+    revision: the claim of the promotion, or the confirmation of the switch. `window`: for how many seconds it is
+    measured after the switch; 0 before it."""
 
     check: Check
     stage: Stage

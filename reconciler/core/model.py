@@ -73,7 +73,7 @@ class Strategy:
     preview_replica_count: int | None = None
     auto_promotion: bool = True
     auto_promotion_after: float | None = None
-    pre_promotion: PrePromotion = PrePromotion()
+    pre_promotion: PrePromotion = field(default_factory=PrePromotion)
     post_promotion: PostPromotion | None = None
     revert_in_git: bool = False
 
