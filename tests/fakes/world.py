@@ -21,6 +21,8 @@ from reconciler.core.model import LABEL_REVISION, WORKLOADS, App, Manifest, Stra
 from reconciler.core.observed import SWITCH_MANAGER, Front, Observed, led_to, observe
 from reconciler.core.plan import Plan
 from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
+from tests.fakes.analyst import FakeAnalyst, Verdicts
+from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
@@ -56,20 +58,6 @@ def drive(work: Coroutine[Any, Any, T]) -> T:
 def _suspended() -> Generator[None, None, None]:
     """A moment in which the process is stopped, its write decided and not yet sent."""
     yield
-
-
-@dataclass
-class FakeClock:
-    """Time that moves when told to."""
-
-    time: float = 1_700_000_000.0
-
-    def now(self) -> float:
-        self.time += 0.000_001  # no two moments are the same
-        return self.time
-
-    def jitter(self, seconds: float) -> float:
-        return seconds
 
 
 @dataclass
@@ -269,13 +257,16 @@ class FakeDaemon:
     world: World
     app: App | None = None
     cycle: Cycle = field(init=False)
+    analyst: FakeAnalyst = field(init=False)
     tip: Tip | None = None
     _paused: Coroutine[Any, Any, Outcome] | None = None
     _decided_at: int = 0
 
     def __post_init__(self) -> None:
         world = self.world
-        self.cycle = Cycle(self.app or world.app, world.repository, world.cluster, world.told, world.clock)
+        self.analyst = FakeAnalyst(world.clock, world.verdicts)
+        app = self.app or world.app
+        self.cycle = Cycle(app, world.repository, world.cluster, world.told, world.clock, self.analyst)
 
     def poll(self) -> None:
         """Reads Git, as a source does."""
@@ -317,8 +308,9 @@ class FakeDaemon:
     def settle(self, limit: int = 30) -> Plan:
         """Cycles until there is nothing left to do."""
         for _ in range(limit):
+            known = self.analyst.results()
             outcome = self.turn()
-            if outcome and not outcome.acted and not outcome.outdated:
+            if outcome and not outcome.acted and not outcome.outdated and self.analyst.results().keys() <= known.keys():
                 return outcome.plan
         raise AssertionError(f"still busy after {limit} cycles: {outcome}")
 
@@ -335,6 +327,7 @@ class World:
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
         self.cluster.known_ready = self.controllers.known_ready
         self.told = Recorder()
+        self.verdicts = Verdicts()
         self.daemon = FakeDaemon(self)
 
     def commit(self, version: str, **values: object) -> str:

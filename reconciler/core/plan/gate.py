@@ -38,25 +38,28 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     """The first thing that is in the way; None: nothing is (any more). `target` is fit for traffic."""
     if was_serving(view):
         return None
-    known, found = is_known_good(view), evidence_of(target, claim)
-    wanted = _wanted(view, known)
-    series = {_series(each, claim, target): each for each in wanted.checks if each.key not in found.passed}
+    found, series = evidence_of(target, claim), _all(view, claim, target)
     done = {each: view.results[each] for each in series if each in view.results}
     if bad := [(each, result) for each, result in done.items() if result.outcome is not Outcome.PASSED]:
         return Gate(Phase.PROVING, _failure(bad), checks=frozenset(done), failed=True)
     passed = found.passed | {each.check.key for each in done}
     seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
     left = [each for each in series if each not in done]
-    closed = _proving(view, wanted, target, left) or (None if known else _unapproved(view, target, seen))
+    closed = _proving(view, target, left) or _unapproved(view, target, seen)
     if closed is None:
         return None
     return replace(closed, checks=closed.checks | frozenset(done), evidence=replace(seen, awaiting=closed.awaiting))
 
 
-def all_checks(view: View, claim: Claim, target: LiveRevision) -> frozenset[Series]:
-    """The checks whose results count for this promotion: to be kept until the switch has been made."""
-    wanted = _wanted(view, is_known_good(view)) if not was_serving(view) else PrePromotion()
-    return frozenset(_series(each, claim, target) for each in wanted.checks)
+def results_used(view: View, claim: Claim, target: LiveRevision) -> frozenset[Series]:
+    """The checks by whose results traffic moves: they are kept until it has, since the write may fail."""
+    return frozenset(each for each in _all(view, claim, target) if each in view.results)
+
+
+def _all(view: View, claim: Claim, target: LiveRevision) -> list[Series]:
+    """The checks of this promotion that are not on record as passed."""
+    known = evidence_of(target, claim).passed
+    return [_series(each, claim, target) for each in _wanted(view).checks if each.key not in known]
 
 
 def evidence_of(target: LiveRevision | None, claim: Claim) -> Evidence:
@@ -83,9 +86,10 @@ def unready_since(target: LiveRevision, claim: Claim) -> float:
     return max(claim.since, found.ready_at, *lost)
 
 
-def _wanted(view: View, known: bool) -> PrePromotion:
+def _wanted(view: View) -> PrePromotion:
     wanted = view.desired.app.strategy.pre_promotion
-    return PrePromotion() if known and not wanted.rerun else wanted
+    skipped = was_serving(view) or (is_known_good(view) and not wanted.rerun)
+    return PrePromotion() if skipped else wanted
 
 
 def _series(check: Check, claim: Claim, target: LiveRevision) -> Series:
@@ -102,8 +106,9 @@ def _failure(bad: Iterable[tuple[Series, Result]]) -> str:
 _ENDED = {Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "could not be evaluated, which is no pass"}
 
 
-def _proving(view: View, wanted: PrePromotion, target: LiveRevision, left: list[Series]) -> Gate | None:
+def _proving(view: View, target: LiveRevision, left: list[Series]) -> Gate | None:
     """Checks that are not over, and the soak time, which runs while they are made."""
+    wanted = _wanted(view)
     soaked = max((pod.ready_since for pod in target.pods if not pod.terminating), default=view.now) + wanted.soak
     due = soaked if soaked > view.now and wanted.soak else None
     if not left and due is None:
@@ -116,7 +121,7 @@ def _proving(view: View, wanted: PrePromotion, target: LiveRevision, left: list[
 
 def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None:
     strategy, wanted = view.desired.app.strategy, view.desired
-    if strategy.auto_promotion or wanted.revision in wanted.approved or approval(view, target):
+    if is_known_good(view) or strategy.auto_promotion or wanted.revision in wanted.approved or approval(view, target):
         return None
     after, since = strategy.auto_promotion_after, seen.awaiting or view.now
     if after is not None and seen.awaiting is not None and view.now >= since + after:

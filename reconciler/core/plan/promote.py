@@ -17,7 +17,7 @@ from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
-from reconciler.core.plan.gate import Gate, all_checks, approval, closed_gate, note_of, unready_since
+from reconciler.core.plan.gate import Gate, approval, closed_gate, note_of, results_used, unready_since
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
@@ -54,7 +54,7 @@ def promote(view: View) -> Plan:
     # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
     first = applies if is_doomed(view) else ()
     moved = promotion(view, claim, approval(view, target))
-    return Plan(Phase.SWITCHING, explain(target), (*first, moved), checks=all_checks(view, claim, target))
+    return Plan(Phase.SWITCHING, explain(target), (*first, moved), checks=results_used(view, claim, target))
 
 
 _NEED_NO_WAIT = (Purpose.REUSE, Purpose.NOTE)
