@@ -16,6 +16,8 @@ class Verdicts:
     """What comes of checks, by name, in the whole world: a check without one goes on for ever."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    passed: set[tuple[str, str]] = field(default_factory=set)
+    """Revisions with the names of the checks that they ever passed."""
 
 
 @dataclass
@@ -35,5 +37,7 @@ class FakeAnalyst:
         for each in self.running:
             outcome = self.verdicts.outcomes.get(each.check.name)
             if self.running[each] is None and outcome is not None:
+                if outcome is Outcome.PASSED:
+                    self.verdicts.passed.add((each.revision, each.check.name))
                 self.running[each] = Result(outcome, "0.2", f"the test says {outcome}", self.clock.now())
         return {series: result for series, result in self.running.items() if result is not None}

@@ -6,12 +6,14 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
+from reconciler.core.consent import APPROVED
 from reconciler.core.event import Event
 from reconciler.core.front import ROUTE_FIELDS, route_of
 from reconciler.core.health import known_enough
@@ -95,6 +97,8 @@ class GuardedCluster(FakeCluster):
         self.late: int | None = None
         """While writes of a daemon are carried out that was stopped after deciding on them: `hands` at that time."""
         self.known_ready: Callable[[Manifest], int] = lambda workload: 0
+        self.why_not: Callable[[LiveRevision], str] = lambda target: ""
+        """What else forbids that traffic moves to a revision: checks that it has not passed."""
 
     def put(self, live: Mapping[str, Any], manager: str = "somebody") -> dict[str, Any]:
         self.hands += manager == "kubectl"
@@ -182,6 +186,7 @@ class GuardedCluster(FakeCluster):
             return
         assert len(matched) == 1, "ready-before-switch: the route must lead to exactly one revision"
         target = matched[0]
+        assert not (why := self.why_not(target)), f"ready-before-switch: {why}"
         rescue = self._is_rescue(before, target)
         for workload in target.workloads:
             self._check_ready(workload, rescue)
@@ -360,6 +365,14 @@ class World:
         """Commits, and lets everything happen."""
         self.commit(version, **values)
         return self.run()
+
+    def approve(self, revision: str, commit: str) -> None:
+        """As `reconciler approve` writes it on every workload of a revision."""
+        word = json.dumps({"revision": revision, "commit": commit, "by": "ann", "at": self.clock.now()})
+        for live in (each.live for each in self.observed.workloads if each.revision == revision):
+            meta = live["metadata"]
+            notes = {**(meta.get("annotations") or {}), APPROVED: word}
+            self.cluster.put({**live, "metadata": {**meta, "annotations": notes}}, "reconciler-approval")
 
     @property
     def observed(self) -> Observed:

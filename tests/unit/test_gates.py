@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -177,16 +176,6 @@ def test_a_newer_commit_overtakes_checks_under_way() -> None:
 # --- approval ---------------------------------------------------------------------------------------------------------
 
 
-def approve(world: World, revision: str, commit: str) -> None:
-    """As `reconciler approve` writes it."""
-    word = json.dumps({"revision": revision, "commit": commit, "by": "ann", "at": 1.0})
-    for live in world.cluster.all("Deployment"):
-        if live["metadata"]["labels"]["bluegreen.reconciler/revision"] == revision:
-            meta = live["metadata"]
-            notes = {**meta["annotations"], "bluegreen.reconciler/approved": word}
-            world.cluster.put({**live, "metadata": {**meta, "annotations": notes}}, "reconciler-approval")
-
-
 def waiting() -> tuple[World, str, str]:
     world = _awaiting()
     commit = world.commit("v2.0.0")
@@ -209,7 +198,7 @@ def _awaiting(**more: object) -> World:
 def test_an_approval_lets_it_through() -> None:
     world, revision, commit = waiting()
     assert events(world).count("approval_awaited") == 1
-    approve(world, revision, commit)
+    world.approve(revision, commit)
     assert world.run().phase is Phase.RETAINING
     assert world.active_version == "v2.0.0"
     assert "approved by ann" in world.told.last("switched").fields["reason"]
@@ -217,10 +206,10 @@ def test_an_approval_lets_it_through() -> None:
 
 def test_an_approval_for_another_revision_or_commit_does_not_count() -> None:
     world, revision, commit = waiting()
-    approve(world, revision, "0" * 40)
+    world.approve(revision, "0" * 40)
     assert world.run().phase is Phase.WAITING
     world.commit("v3.0.0")
-    approve(world, revision, commit)
+    world.approve(revision, commit)
     assert world.run().phase is Phase.WAITING
     assert world.active_version == "v1.0.0"
 
@@ -246,7 +235,7 @@ def test_it_goes_by_itself_after_a_while_if_that_is_asked_for() -> None:
 
 def test_a_revert_needs_no_approval() -> None:
     world, revision, commit = waiting()
-    approve(world, revision, commit)
+    world.approve(revision, commit)
     world.run()
     world.commit("v1.0.0")
     assert world.run().phase is Phase.RETAINING
