@@ -89,6 +89,8 @@ class HttpsServer:
     """Set once a request waits for `hold`."""
     before: Callable[[str], object] = lambda _: None
     """Called with the path of each request before it is answered, in the connection's thread."""
+    losing: str = ""
+    """Requests with this method and path are carried out, and the connection is closed instead of an answer."""
     read_only: bool = False
     """Whoever wants to push is told that it is forbidden."""
     seen: list[tuple[str, str]] = field(default_factory=list)
@@ -184,6 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         done = subprocess.run(
             _BACKEND, input=body, env=self._cgi(), stdout=subprocess.PIPE, timeout=_ENOUGH, check=False
         )
+        if f"{self.command} {self.path}" == self.server_state.losing:
+            self.close_connection = True
+            return
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         self.send_response(int(headers.pop("Status", "200").split()[0]))

@@ -101,7 +101,9 @@ def _extent(text: str, version: str) -> tuple[int, int]:
         return start, start + len(version)
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     value = next(value for key, value in root.value if key.value == "version")
-    return value.start_mark.index, value.end_mark.index
+    start: int = value.start_mark.index
+    # A block (`>-`) ends where the next line begins.
+    return start, start + len(text[start : value.end_mark.index].rstrip())
 
 
 def _told(release: Release) -> str:
