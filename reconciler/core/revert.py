@@ -97,8 +97,8 @@ def _says(content: bytes, version: str, where: str) -> bool:
 def _extent(text: str, version: str) -> tuple[int, int]:
     """Where the version stands in a version file that was found good: of a mapping its value, with its quotes."""
     if text.strip("\ufeff \t\r\n") == version:
-        start = text.index(version)
-        return start, start + len(version)
+        plain = text.index(version)
+        return plain, plain + len(version)
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     value = next(value for key, value in root.value if key.value == "version")
     start: int = value.start_mark.index
