@@ -8,7 +8,7 @@ from typing import Protocol
 
 from reconciler.core.account import Account
 from reconciler.core.action import Ref
-from reconciler.core.check import Check
+from reconciler.core.check import Check, Result, Series
 from reconciler.core.check import Measurement as Measurement  # what probers give
 from reconciler.core.event import Event
 from reconciler.core.model import Desired, Manifest
@@ -187,6 +187,18 @@ class Prober(Protocol):
     async def measure(self, check: Check, subject: Subject) -> Measurement:
         """One measurement, within `check.timeout` seconds; what cannot be measured is inconclusive. Raises nothing of
         its own: whatever the other side does is a measurement. Cancelled, it leaves nothing behind."""
+        ...
+
+
+class Analysis(Protocol):
+    """The checks of one app that are under way."""
+
+    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
+        """Starts those of `wanted` that are new, and ends those that are not wanted any more, with their results."""
+        ...
+
+    def results(self) -> Mapping[Series, Result]:
+        """What came of those that are over."""
         ...
 
 

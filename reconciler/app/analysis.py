@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from reconciler.app.execute import who
+from reconciler.app.tell import who
 from reconciler.core.check import Measurement, Outcome, Result, Series
 from reconciler.core.event import event
 from reconciler.core.model import Manifest

@@ -43,6 +43,7 @@ FIELDS: Mapping[str, str] = {
     "ref": "what is followed: `branch main`, `tag v1.0.0`, `tags 1.x`, `commit 9b1f…`",
     "branch": "branch that is followed, if it is one",
     "tag": "tag that was found, if a tag or a range of versions is followed",
+    "to_commit": "commit that the ref leads to now",
     "from_commit": "commit that the ref led to before; null after a start",
     "retry_in": "seconds until the next try",
     "untouched": "what was deliberately left as it was",
@@ -167,6 +168,39 @@ EVENTS: Mapping[str, Spec] = {
     "adopted": Spec(
         "An object that was made by hand was taken over: it got our labels, and nothing else was changed.",
         (*_WHO, "object"),
+    ),
+    "approval_awaited": Spec(
+        "The revision has passed all checks, and waits for `reconciler approve` (or the approval file).",
+        (*_WHO, *_WHY),
+        on_service=True,
+    ),
+    "analysis_passed": Spec(
+        "The analysis after the switch is over, and nothing failed. `duration`: since the switch was confirmed.",
+        (*_WHO, "duration", "reason"),
+        on_service=True,
+    ),
+    "analysis_inconclusive": Spec(
+        "The analysis after the switch is over; something could not be evaluated, and `inconclusive` is `proceed`.",
+        (*_WHO, "duration", *_WHY),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "analysis_failed": Spec(
+        "The analysis after the switch failed, and there is no earlier revision to go back to.",
+        (*_WHO, "duration", *_WHY),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "analysis_ended": Spec("The analysis after the switch is not asked for any more.", (*_WHO, "duration", "reason")),
+    "reverted_in_git": Spec(
+        "A revert of the rejected version was committed and pushed. `commit`: the one that asked for it; `to_commit`: "
+        "the revert.",
+        (*_WHO, "to_commit", "reason"),
+        on_service=True,
+    ),
+    "revert_overtaken": Spec(
+        "Somebody committed before the revert could be pushed: what they want is looked at first.",
+        (*_WHO, "reason"),
     ),
     "waiting_for": Spec("A promotion is not begun: apps that it depends on have not settled.", (*_WHO, "reason")),
     "revision_applied": Spec(

@@ -200,7 +200,8 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `approved` are the revisions that the
+    approval file names; `same_as` is an earlier commit that was found to say just the same of the app, or ''.
     """
 
     app: App
@@ -213,6 +214,8 @@ class Desired:
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
     extras: tuple[Manifest, ...] = ()
+    approved: frozenset[str] = frozenset()
+    same_as: str = ""
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:
