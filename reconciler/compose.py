@@ -50,6 +50,7 @@ from reconciler.core.gitref import GitRef, RefKind
 from reconciler.core.glob import pattern_fault
 from reconciler.core.policy import ANY_KIND
 from reconciler.core.powers import power_fault
+from reconciler.core.target import ANY_HOST
 from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
 from reconciler.ports import Cluster, Schemas
 from reconciler.web.webhook import Webhooks
@@ -339,6 +340,7 @@ async def checkbench(repository: Path, ref: str, pattern: str, powers: Sequence[
         service_accounts=ANY_ACCOUNT,
         powers=tuple(powers),
         kinds=ANY_KIND,
+        check_hosts=ANY_HOST,
     )
     with TemporaryDirectory() as scratch:
         local = LocalRepository(repository, ref, Path(scratch))

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from reconciler.core.account import Account
 from reconciler.core.action import Ref
-from reconciler.core.check import Check, Outcome, Result, Series
+from reconciler.core.check import Check, Result, Series
+from reconciler.core.check import Measurement as Measurement  # what probers give
 from reconciler.core.event import Event
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.revert import Revert
@@ -189,15 +190,6 @@ class Subject:
 
     desired: Desired
     pods: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What one measurement came to, what was measured, and why that counts so, in words without any secret."""
-
-    outcome: Outcome
-    measured: str
-    reason: str = ""
 
 
 class Prober(Protocol):

@@ -6,6 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from reconciler.app.settings_analysis import (
+    PostAnalysisModel,
+    PreAnalysisModel,
+    post_promotion_of,
+    pre_promotion_of,
+)
 from reconciler.app.settings_fields import (
     FolderPath,
     Model,
@@ -21,6 +27,7 @@ from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
+from reconciler.core.target import ANY_HOST
 from reconciler.core.workload import MAX_REPLICAS
 
 
@@ -59,6 +66,12 @@ class _Strategy(Model):
         default=None,
         description="With how many pods a new revision starts. It gets its full size once these are ready, and before "
         "the switch. All at once, if not given.",
+    )
+    pre_promotion_analysis: PreAnalysisModel | None = Field(
+        default=None, description="What a new revision has to pass before the switch, besides being ready."
+    )
+    post_promotion_analysis: PostAnalysisModel | None = Field(
+        default=None, description="What is watched after the switch. Nothing, if not given."
     )
 
 
@@ -150,7 +163,8 @@ class AppFileModel(AppFields):
 def app_of(model: AppModel, source: SourceSettings, written: Passage) -> App:
     """What the model says, and its `source` for it; its values were `written` there."""
     powers = source.powers if model.allow.powers is None else tuple(sorted(set(model.allow.powers)))
-    return _app(model, model.name, model.namespace, source, model.path, written, powers=powers)
+    more = {"powers": powers, "check_hosts": ANY_HOST}
+    return _app(model, model.name, model.namespace, source, model.path, written, **more)
 
 
 def discovered_app_of(
@@ -158,7 +172,8 @@ def discovered_app_of(
 ) -> App:
     """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
     folder = file.rpartition("/")[0] or "."
-    return _app(model, name, namespace, source, folder, written, file=file, powers=source.powers)
+    more = {"file": file, "powers": source.powers, "check_hosts": source.check_hosts}
+    return _app(model, name, namespace, source, folder, written, **more)
 
 
 def _app(
@@ -171,6 +186,8 @@ def _app(
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
         preview_replica_count=model.strategy.preview_replica_count,
+        pre_promotion=pre_promotion_of(model.strategy.pre_promotion_analysis),
+        post_promotion=post_promotion_of(model.strategy.post_promotion_analysis),
     )
     return App(
         name=name,

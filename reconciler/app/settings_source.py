@@ -19,6 +19,7 @@ from reconciler.core.naming import wrong_subdomain
 from reconciler.core.policy import wrong_kind_name
 from reconciler.core.powers import POWERS, power_fault
 from reconciler.core.revision import short_hash
+from reconciler.core.target import host_fault
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
@@ -75,7 +76,8 @@ class SourceSettings:
     app that names none, `namespaces` those which such an app may name. In the same way `service_account` is that of an
     app of this source that names none ('': the daemon's own), and `service_accounts` those which a discovered app may
     name. `powers` are allowed to every app of this source that the configuration says nothing else of; `kinds`: which
-    kinds of object its apps may have beside those that every app may.
+    kinds of object its apps may have beside those that every app may. `check_hosts`: whom the checks of a discovered
+    app may ask beside its own pods (`core.target`).
     """
 
     name: str
@@ -96,6 +98,7 @@ class SourceSettings:
     service_accounts: tuple[str, ...] = ()
     powers: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    check_hosts: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -233,6 +236,12 @@ class _Allow(Model):
         max_length=64,
         description="Kinds of object, like `CronJob.batch`, that its apps may have beside those that every app may.",
     )
+    check_hosts: list[Annotated[str, rule(host_fault)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Hosts that checks of discovered apps may ask, like `votes.example.com`, `*.example.com` or "
+        "`10.0.0.1:8080`, besides their own pods.",
+    )
 
 
 class SourceModel(Model):
@@ -299,6 +308,7 @@ def source_of(model: SourceModel) -> SourceSettings:
         service_accounts=tuple({each: None for each in (own, *model.allow.service_accounts) if each}),
         powers=tuple(sorted(set(model.allow.powers))),
         kinds=tuple(sorted(set(model.allow.kinds))),
+        check_hosts=tuple(sorted(set(model.allow.check_hosts))),
     )
 
 

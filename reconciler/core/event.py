@@ -57,12 +57,16 @@ FIELDS: Mapping[str, str] = {
     "receiver": "name of the webhook's receiver; empty where none can be told",
     "address": "HOST:PORT that is listened on",
     "count": "how many of this kind since it was last told",
-    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, `check NAME`",
+    "check": "name of the check",
+    "stage": "`prePromotionAnalysis` (before the switch) or `postPromotionAnalysis` (after it)",
+    "measured": "what a check measured last: a status, a value, the end of a log",
 }
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")
 _WHY = ("reason", "untouched", "todo")
 _SOURCE = ("source", "url", "ref", "branch")
+_CHECK = ("check", "stage", "measured", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,29 @@ EVENTS: Mapping[str, Spec] = {
     "revision_ready": Spec(
         "Every wanted pod of the desired revision is ready. `duration`: since it was claimed for this commit.",
         (*_WHO, "replicas", "duration"),
+    ),
+    "check_passed": Spec(
+        "A check of the revision passed. `duration`: since the claim of the promotion, or since the switch was "
+        "confirmed.",
+        (*_WHO, *_CHECK, "duration"),
+        on_service=True,
+    ),
+    "check_failed": Spec(
+        "A check of the revision failed. `duration` as in `check_passed`.",
+        (*_WHO, *_CHECK, "duration"),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "check_inconclusive": Spec(
+        "A check of the revision could not be evaluated, which is no pass. `duration` as in `check_passed`.",
+        (*_WHO, *_CHECK, "duration"),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "check_attempt_failed": Spec(
+        "One measurement of a check did not succeed; the check goes on. Told ten times at most for each check.",
+        (*_WHO, *_CHECK),
+        Level.WARNING,
     ),
     "switched": Spec(
         "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "

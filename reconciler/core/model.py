@@ -110,6 +110,7 @@ class App:
     configuration. `service_account`: the one of its namespace as which everything is done for it; '': the daemon's
     own. `powers` are those that its templates may ask for (`core.powers`), `kinds` what it may have beside the kinds
     that every app may (`core.policy`). `origin` stands for the repository and ref that its source follows.
+    `check_hosts` are those that its checks may ask beside its own pods (`core.target`).
     """
 
     name: str
@@ -131,6 +132,7 @@ class App:
     deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
     origin: str = ""
     kinds: tuple[str, ...] = ()
+    check_hosts: tuple[str, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
 
     @property
