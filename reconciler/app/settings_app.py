@@ -17,6 +17,7 @@ from reconciler.app.settings_fields import (
     duration,
     rule,
 )
+from reconciler.app.settings_promotion import MOST_WINDOWS, ReleaseWindow, windows_of
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
@@ -59,6 +60,11 @@ class _Strategy(Model):
         default=None,
         description="With how many pods a new revision starts. It gets its full size once these are ready, and before "
         "the switch. All at once, if not given.",
+    )
+    release_windows: list[ReleaseWindow] = Field(
+        default_factory=list,
+        max_length=MOST_WINDOWS,
+        description="When new revisions may be switched to. At any time, if none is given. A rollback never waits.",
     )
 
 
@@ -171,6 +177,7 @@ def _app(
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
         preview_replica_count=model.strategy.preview_replica_count,
+        release_windows=windows_of(model.strategy.release_windows),
     )
     return App(
         name=name,

@@ -13,6 +13,7 @@ from typing import Any
 
 from reconciler.core.account import Account
 from reconciler.core.strictyaml import Passage
+from reconciler.core.window import Window
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON data. Treated as immutable everywhere: copy before you change one."""
@@ -57,7 +58,8 @@ class Strategy:
     """How an app is promoted. Durations are seconds; names follow Argo Rollouts' blueGreen fields.
 
     `active_service` is what is switched, or with `active_ingress` that Ingress. `preview_replica_count`: with how many
-    pods each workload of a new revision starts, before it gets its full size; None: with all.
+    pods each workload of a new revision starts, before it gets its full size; None: with all. `release_windows`: when
+    it may be switched to; none: at any time.
     """
 
     active_service: str
@@ -66,6 +68,7 @@ class Strategy:
     abort_scale_down_delay: float = 30.0
     progress_deadline: float = 600.0
     preview_replica_count: int | None = None
+    release_windows: tuple[Window, ...] = ()
 
     @property
     def front(self) -> tuple[str, str]:
