@@ -17,7 +17,7 @@ from reconciler.app.settings_fields import (
     duration,
     rule,
 )
-from reconciler.app.settings_promotion import MOST_WINDOWS, ReleaseWindow, windows_of
+from reconciler.app.settings_promotion import MOST_WINDOWS, ApprovalFile, ReleaseWindow, windows_of
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
@@ -65,6 +65,10 @@ class _Strategy(Model):
         default_factory=list,
         max_length=MOST_WINDOWS,
         description="When new revisions may be switched to. At any time, if none is given. A rollback never waits.",
+    )
+    approval_file: ApprovalFile | None = Field(
+        default=None,
+        description="A file of approved revisions, one a line, relative to the app's folder. It need not be there.",
     )
 
 
@@ -178,6 +182,7 @@ def _app(
         progress_deadline=model.strategy.progress_deadline,
         preview_replica_count=model.strategy.preview_replica_count,
         release_windows=windows_of(model.strategy.release_windows),
+        approval_file=model.strategy.approval_file or "",
     )
     return App(
         name=name,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reconciler.app.settings_fields import Model, Seconds, at_least, rule
+from reconciler.app.settings_fields import FolderPath, Model, Seconds, at_least, rule
 from reconciler.core.duration import PATTERN
 from reconciler.core.text import did_you_mean, shown
 from reconciler.core.window import LONGEST_SCHEDULE, Window, wrong_schedule
@@ -29,6 +29,13 @@ def _wrong_time_zone(name: str) -> str:
         return ""
     hint = did_you_mean(name, sorted(_time_zones())) or ": write it like `Europe/Berlin`"
     return f"there is no time zone {shown(name)}{hint}"
+
+
+def _no_folder(path: str) -> str:
+    return "must be a file, not the app's folder itself" if path == "." else ""
+
+
+ApprovalFile = Annotated[FolderPath, rule(_no_folder)]
 
 
 class ReleaseWindow(Model):

@@ -59,7 +59,8 @@ class Strategy:
 
     `active_service` is what is switched, or with `active_ingress` that Ingress. `preview_replica_count`: with how many
     pods each workload of a new revision starts, before it gets its full size; None: with all. `release_windows`: when
-    it may be switched to; none: at any time.
+    it may be switched to; none: at any time. `approval_file` holds revisions that are approved by a commit, relative to
+    the app's folder; '': there is no such file.
     """
 
     active_service: str
@@ -69,6 +70,7 @@ class Strategy:
     progress_deadline: float = 600.0
     preview_replica_count: int | None = None
     release_windows: tuple[Window, ...] = ()
+    approval_file: str = ""
 
     @property
     def front(self) -> tuple[str, str]:
@@ -144,8 +146,8 @@ class Template:
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` render to the same revision. `written` says where the values
-    stand, those that go over the others first.
+    Two releases with equal fields other than `commit` and `approved` render to the same revision. `written` says where
+    the values stand, those that go over the others first. `approved` are the revisions in the approval file.
     """
 
     commit: str
@@ -153,6 +155,7 @@ class Release:
     values: Mapping[str, Any]
     templates: tuple[Template, ...]
     written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
+    approved: frozenset[str] = frozenset()
 
     def place_of(self, *keys: str) -> str:
         """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""
@@ -191,7 +194,8 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `approved` are the revisions, of any
+    time, that the approval file holds.
     """
 
     app: App
@@ -204,6 +208,7 @@ class Desired:
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
     extras: tuple[Manifest, ...] = ()
+    approved: frozenset[str] = frozenset()
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

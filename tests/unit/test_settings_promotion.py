@@ -90,3 +90,24 @@ def test_the_windows_in_their_manual_are_valid() -> None:
     rows = re.findall(r"^\| `([^`]+)` \| `(\d+[hm])` \|", text, re.MULTILINE)
     assert len(rows) == 6
     assert strategy(windows(*(f'schedule: "{schedule}", duration: {duration}' for schedule, duration in rows)))
+
+
+def test_an_approval_file_is_a_path_in_the_apps_folder() -> None:
+    assert strategy("approvalFile:").approval_file == ""
+    assert strategy("approvalFile: ./release//approved").approval_file == "release/approved"
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("/etc/passwd", "must be relative"),
+        ("../approved", "must not climb out"),
+        ("./", "must be a file, not the app's folder itself"),
+        ("''", "must be a path"),
+        ("[approved]", "must be text"),
+    ],
+)
+def test_what_is_no_approval_file(path: str, problem: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        strategy(f"approvalFile: {path}")
+    assert caught.value.what.startswith(f"c.yaml:6: apps[0].strategy.approvalFile: {problem}")
