@@ -24,13 +24,15 @@ from reconciler.core.action import (
     RequireFree,
     RequireRoom,
     Retire,
+    ScaleDown,
     Switch,
 )
 from reconciler.core.adoption import adopted, is_taken
+from reconciler.core.delivery import lead_of
 from reconciler.core.event import EVENTS, event
-from reconciler.core.memory import Active, read_claim
+from reconciler.core.memory import Active, read_claim, read_memory
 from reconciler.core.model import WORKLOADS, Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, other_managers
 from reconciler.core.plan.manifests import with_reason
 from reconciler.core.policy import is_further
 from reconciler.core.quota import shortages
@@ -73,12 +75,18 @@ class Executor:
                 about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.front)
             case Handover():
                 await self._hand_over(action)
-            case Retire() | Prune():
-                deleted = [await self.cluster.delete(desired.app.namespace, each) for each in action.objects]
-                if not any(deleted):
+            case ScaleDown() | Retire() | Prune():
+                if not await self._put_away(action, desired.app.namespace):
                     return frozenset()  # somebody else did, and told of it
         self.tell(action, desired, about, noticed_at)
         return frozenset()
+
+    async def _put_away(self, action: ScaleDown | Retire | Prune, namespace: str) -> bool:
+        """Whether there was anything left to be done."""
+        if isinstance(action, ScaleDown):
+            await self.cluster.apply(action.manifest, SCALE_MANAGER, action.live)
+            return True
+        return any([await self.cluster.delete(namespace, each) for each in action.objects])
 
     async def _move(
         self, action: CreateFront | Switch | Follow, desired: Desired, about: Manifest | None
@@ -164,12 +172,11 @@ class Executor:
             case CreateFront():
                 kind = action.manifest["kind"]
                 why = f"there was no {kind}, and commit {desired.commit[:12]} wants {desired.version}"
-                self._switched(desired, about, action.to, None, action.began, why, _moved(action))
+                self._switched(desired, about, action, None, action.began, why)
             case Follow():
-                began = self.clock.now()
-                self._switched(desired, about, action.to, None, began, action.reason, _moved(action))
+                self._switched(desired, about, action, None, self.clock.now(), action.reason)
             case Switch():
-                self._switched(desired, about, action.to, action.source, action.began, action.reason, _moved(action))
+                self._switched(desired, about, action, action.source, action.began, action.reason)
                 if action.rollback:
                     self._rolled_back(desired, about, action)
             case Remember() if action.event:
@@ -178,10 +185,12 @@ class Executor:
                 name = str(action.object).replace(" ", "/")
                 self._emit(action.event, desired, about, object=name, reason=action.reason)
             case Retire() if action.event:
-                gone = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
-                known = {**who(desired), **gone, "reason": action.reason}
+                known = {**_of_another(action, desired), "reason": action.reason}
                 fields = {key: known[key] for key in EVENTS[action.event].fields}
                 self.telemetry.emit(event(action.event, **fields), about)
+            case ScaleDown():
+                told = {"object": str(action.live).replace(" ", "/"), "replicas": 0, "reason": action.reason}
+                self.telemetry.emit(event("revision_scaled", **_of_another(action, desired), **told), about)
 
     def _emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
         self.telemetry.emit(event(name, **who(desired), **fields), about)
@@ -212,14 +221,16 @@ class Executor:
         self,
         desired: Desired,
         about: Manifest | None,
-        to: Active,
+        action: CreateFront | Switch | Follow,
         source: Active | None,
         began: float,
         reason: str,
-        objects: list[str],
     ) -> None:
+        to = action.to
         took = round(max(to.since - began, 0.0), 3)
-        fields = {**who(desired), **came_from(source), "objects": objects, "duration": took, "reason": reason}
+        fields = {**who(desired), **came_from(source), "objects": _moved(action), "duration": took, "reason": reason}
+        if (lead := _lead(action)) is not None:
+            fields["lead_time"] = lead
         fields |= {"version": to.version, "revision": to.revision, "colour": to.colour.value}
         self.telemetry.emit(event("switched", **fields), about)
 
@@ -270,6 +281,12 @@ def who(desired: Desired) -> dict[str, object]:
     }
 
 
+def _of_another(action: Retire | ScaleDown, desired: Desired) -> dict[str, object]:
+    """The same for a revision that Git does not want."""
+    its = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
+    return {**who(desired), **its}
+
+
 def came_from(source: Active | None) -> dict[str, object]:
     """The fields of a switch that say what the selector pointed to before."""
     return {
@@ -282,6 +299,13 @@ def _moved(action: CreateFront | Switch | Follow) -> list[str]:
     """What was moved, as `Service/my-app`, in that order."""
     moves = action.moves if isinstance(action, Follow) else (*action.along, Move(action.manifest))
     return [each.object for each in moves]
+
+
+def _lead(action: CreateFront | Switch | Follow) -> float | None:
+    """As it was written down with the switch."""
+    if isinstance(action, Follow):
+        return None
+    return lead_of(read_memory(action.manifest["metadata"]["annotations"]), action.to)
 
 
 _REJECTED = {

@@ -19,6 +19,7 @@ from reconciler.app.settings_fields import (
 )
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
+from reconciler.core.memory import HISTORY_LIMIT
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
 from reconciler.core.workload import MAX_REPLICAS
@@ -59,6 +60,11 @@ class _Strategy(Model):
         default=None,
         description="With how many pods a new revision starts. It gets its full size once these are ready, and before "
         "the switch. All at once, if not given.",
+    )
+    revision_history_limit: Annotated[int, Field(ge=0, le=HISTORY_LIMIT)] = Field(
+        default=0,
+        description="How many former revisions are kept, with no pods, after scaleDownDelay. A revert to one of them "
+        "scales it up and then switches.",
     )
 
 
@@ -171,6 +177,7 @@ def _app(
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
         preview_replica_count=model.strategy.preview_replica_count,
+        revision_history_limit=model.strategy.revision_history_limit,
     )
     return App(
         name=name,

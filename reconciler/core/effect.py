@@ -18,6 +18,7 @@ from reconciler.core.action import (
     RequireFree,
     RequireRoom,
     Retire,
+    ScaleDown,
     Switch,
 )
 from reconciler.core.diff import differences
@@ -43,7 +44,7 @@ def took_effect(action: Action, observed: Observed) -> bool:
             return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
         case Follow():
             return all(_holds(each.manifest, observed) for each in action.moves)
-        case Apply() | CreateFront() | Switch() | Remember():
+        case Apply() | CreateFront() | Switch() | Remember() | ScaleDown():
             return _holds(action.manifest, observed)
 
 

@@ -58,6 +58,7 @@ class Strategy:
 
     `active_service` is what is switched, or with `active_ingress` that Ingress. `preview_replica_count`: with how many
     pods each workload of a new revision starts, before it gets its full size; None: with all.
+    `revision_history_limit`: how many former revisions are kept with no pods after their retention.
     """
 
     active_service: str
@@ -66,6 +67,7 @@ class Strategy:
     abort_scale_down_delay: float = 30.0
     progress_deadline: float = 600.0
     preview_replica_count: int | None = None
+    revision_history_limit: int = 0
 
     @property
     def front(self) -> tuple[str, str]:
@@ -188,7 +190,8 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `committed`: when (epoch seconds) the
+    commit was made that first asked for it; None if that is not known, or of no use any more.
     """
 
     app: App
@@ -201,6 +204,7 @@ class Desired:
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
     extras: tuple[Manifest, ...] = ()
+    committed: float | None = None
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:
