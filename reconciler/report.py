@@ -135,7 +135,7 @@ def _role(sight: Sight, live: LiveRevision) -> str:
     if sight.desired and live.revision == sight.desired.revision:
         return "rejected" if is_rejected(sight) else "preview"
     former = front.memory.former(live.revision) if front else None
-    if former and live.replicas == 0:
+    if former and live.replicas == 0 and sight.app.strategy.revision_history_limit:
         return "kept"
     return "warm" if former else "leaving"
 

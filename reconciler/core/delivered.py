@@ -36,7 +36,8 @@ def deployed(record: tuple[Delivered, ...], at: float, committed: float | None) 
 
 
 def restored(record: tuple[Delivered, ...], at: float) -> tuple[Delivered, ...]:
-    """The record after the latest deployment was left at epoch seconds `at`, because it had failed."""
+    """The record after the latest deployment was left at epoch seconds `at`, because it had failed. If it is what a
+    rollback led to that is left now, then that deployment was restored before."""
     if not record or record[0].restored is not None:
         return record
     latest, *older = record

@@ -98,7 +98,7 @@ def _reach(record: Sequence[Delivered], now: float, window: float) -> float:
 def _is_failing(memory: Memory, counted: Sequence[Delivered]) -> bool:
     """Whether the latest deployment is still active though its analysis failed."""
     active, latest = memory.active, memory.deployments[:1]
-    failing = active is not None and active.failed and not active.rollback
+    failing = active is not None and active.failed
     return failing and any(each in counted and each.restored is None for each in latest)
 
 

@@ -125,7 +125,7 @@ class Memory:
         left, record = self.active, self.deployments
         if left and left.revision == to.revision:
             return record
-        if left and not left.rollback and (to.rollback or left.failed):
+        if left and (to.rollback or left.failed):
             record = restored(record, to.since)
         return record if to.rollback else deployed(record, to.since, to.committed)
 

@@ -356,6 +356,7 @@ def test_a_date_is_asked_for_once_and_never_at_rest(world: World) -> None:
         return await answer(commit)
 
     world.repository.committed_at = counted  # type: ignore[method-assign]
+    world.restart()
     world.run()
     assert asked == []
     commit = world.commit("v2.0.0")

@@ -52,7 +52,9 @@ def test_a_former_revision_is_scaled_to_zero_when_its_retention_is_over(world: W
     assert world.release("v2.0.0").phase is Phase.RETAINING
     assert sizes(world) == {"v1.0.0": 3, "v2.0.0": 3}
     world.advance(61)
+    world.cluster.writes.clear()
     assert world.run().phase is Phase.STABLE
+    assert [each.partition("/")[0] for each in world.cluster.writes] == ["apply Service", "apply Deployment"]
     assert sizes(world) == {"v1.0.0": 0, "v2.0.0": 3}
     told = world.told.last("revision_scaled").fields
     assert (told["version"], told["revision"], told["replicas"]) == ("v1.0.0", first.revision, 0)
