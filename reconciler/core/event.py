@@ -28,6 +28,8 @@ FIELDS: Mapping[str, str] = {
     "colour": "blue or green: the slot that the revision holds",
     "commit": "full id of the commit that asked for it",
     "duration": "seconds since the step began; the event's row says which step",
+    "lead_time": "seconds from the commit that first asked for the revision to its switch; absent for a rollback, and "
+    "if the commit's time is not known",
     "reason": "why, in words",
     "from_revision": "revision that the selector pointed to before; null for the first release",
     "from_version": "version that the selector pointed to before; null for the first release",
@@ -252,7 +254,7 @@ EVENTS: Mapping[str, Spec] = {
         "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "
         "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit to the "
         "patch.",
-        (*_WHO, "from_revision", "from_version", "objects", "duration", "reason"),
+        (*_WHO, "from_revision", "from_version", "objects", "duration", "lead_time", "reason"),
         on_service=True,
     ),
     "rolled_back": Spec(
