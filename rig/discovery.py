@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -86,6 +87,13 @@ def _named(kind: str, values: Mapping[str, str] | None) -> dict[str, str]:
     return {_META + kind + re.sub(r"[^a-zA-Z0-9_]", "_", name): value for name, value in (values or {}).items()}
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Says nothing of a Prometheus that ended while it was being answered."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 def _server(cluster: Cluster) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -102,4 +110,4 @@ def _server(cluster: Cluster) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
 
-    return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    return _Server(("127.0.0.1", 0), Handler)

@@ -118,7 +118,10 @@ class Prometheus:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Starts it, on the same port as before. Returns when it takes queries."""
+        """Starts it, on the same port as before. Returns when it takes queries.
+
+        It ends with the thread that calls this, so that should be the main one.
+        """
         assert self._process is None, "it runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
