@@ -28,6 +28,7 @@ from reconciler.adapters.git import (
     local_git_dir,
     no_keys,
 )
+from reconciler.adapters.notify import Notifier, address_of, open_service
 from reconciler.adapters.schemas import KubernetesSchemas
 from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
@@ -35,6 +36,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
+from reconciler.app.settings_notifications import ChannelSettings
 from reconciler.app.settings_source import ANY_ACCOUNT, ANY_NAMESPACE, SecretName, SourceSettings, VerifySettings
 from reconciler.core.address import is_local
 from reconciler.core.event import event
@@ -94,6 +96,7 @@ class _Running:
     _rejected: bool = False
     _files: FileWatcher = field(init=False)
     _webhooks: Webhooks = field(init=False)
+    _notifier: Notifier = field(init=False)
     _wanted: dict[str, SourceSettings] = field(default_factory=dict)
     _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,6 +114,9 @@ class _Running:
         began = self.clock.now()
         self._files = FileWatcher()
         self._webhooks = Webhooks(self.daemon.wake_source, self.log, self.clock, read_secret)
+        source_of, address = self.daemon.source_of, partial(_address, self.daemon.cluster)
+        self._notifier = Notifier(self.log, self.clock, self.spawn, source_of, address, open_service)
+        self.log.heard = self._notifier.offer
         self._listen()
         events = self.spawn("events", self.log.run)
         try:
@@ -121,10 +127,11 @@ class _Running:
             await self._webhooks.close()
             await self.daemon.stop()
             self.log.emit(event("stopped", reason=reason, duration=round(self.clock.now() - began, 3)))
-            await self.log.flush()
+            await asyncio.gather(self.log.flush(), self._notifier.close())
         finally:
             await self._webhooks.close()
             await self.daemon.stop()
+            await self._notifier.close()
             await _ended(events)
             self._files.close()
 
@@ -188,10 +195,11 @@ class _Running:
         before = self._webhooks.settings
         changed = await self._webhooks.apply(settings.webhook)
         try:
-            return await self.daemon.apply(settings) or changed
+            changed |= await self.daemon.apply(settings)
         except Invalid:
             await self._webhooks.apply(before)
             raise
+        return await self._notifier.apply(settings.notifications) or changed
 
     async def _asked_to_reload(self) -> None:
         """Waits for it, and looks meanwhile for folders that were not there to be watched, or were deleted."""
@@ -273,6 +281,10 @@ def _keys(source: SourceSettings, cluster: Cluster | None) -> Keys:
         return no_keys
     read = partial(cluster.secret, secret.namespace, secret.name) if cluster else partial(_no_cluster, secret)
     return keys_of_secret(read, str(secret), source.url)
+
+
+async def _address(cluster: Cluster, channel: ChannelSettings) -> str:
+    return await address_of(channel, lambda secret: cluster.secret(secret.namespace, secret.name))
 
 
 async def _no_cluster(secret: SecretName) -> Mapping[str, bytes]:

@@ -1,6 +1,6 @@
 """The configuration file: what it may hold, and how it becomes values of the core.
 
-The models (`settings_source`, `settings_app`, `settings_webhook`) are the format; `config/reconciler.schema.json` is
+The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_notifications`) are the format; `config/reconciler.schema.json` is
 generated from them (`python -m reconciler.app.settings > config/reconciler.schema.json`). What a model cannot say
 (names that must be unique, sources that must exist) is in `settings_checks`.
 """
@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from reconciler.app.settings_app import AppFileModel, AppModel, app_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
+from reconciler.app.settings_notifications import CHANNELS_LIMIT, ChannelModel, ChannelSettings, channels_of
 from reconciler.app.settings_source import SourceModel, SourceSettings, source_of
 from reconciler.app.settings_webhook import WebhookModel, WebhookSettings, webhook_of
 from reconciler.core import strictyaml
@@ -36,6 +37,7 @@ class Settings:
     sources: tuple[SourceSettings, ...]
     apps: tuple[App, ...]
     webhook: WebhookSettings | None = None
+    notifications: tuple[ChannelSettings, ...] = ()
 
 
 def load_settings(path: Path) -> Settings:
@@ -81,7 +83,8 @@ def parse_settings(text: str, where: str) -> Settings:
     places = (Passage(document, ("apps", index, "values")) for index in range(len(model.apps)))
     apps = (app_of(each, sources[each.source], place) for each, place in zip(model.apps, places, strict=True))
     webhook = webhook_of(model.webhook) if model.webhook else None
-    return Settings(tuple(sources.values()), tuple(apps), webhook)
+    notifications = channels_of(model.notifications, Passage(document, ("notifications",)))
+    return Settings(tuple(sources.values()), tuple(apps), webhook, notifications)
 
 
 def schema() -> str:
@@ -116,6 +119,9 @@ class _File(Model):
     apps: list[AppModel] = Field(description="What to release.")
     webhook: WebhookModel | None = Field(
         default=None, description="Where Git hosts may say that there is something new."
+    )
+    notifications: list[ChannelModel] = Field(
+        default_factory=list, max_length=CHANNELS_LIMIT, description="Whom to tell of what. Nobody, if not given."
     )
 
 
