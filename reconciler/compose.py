@@ -28,7 +28,7 @@ from reconciler.adapters.git import (
     local_git_dir,
     no_keys,
 )
-from reconciler.adapters.notify import Notifier, address_of, open_service
+from reconciler.adapters.notify import Notifier, address_fault, address_of, open_service
 from reconciler.adapters.schemas import KubernetesSchemas
 from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
@@ -309,6 +309,14 @@ def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:
 def schemas(version: str) -> Schemas:
     """What that version of Kubernetes knows of objects' fields. Raises `Invalid` if that is not known here."""
     return KubernetesSchemas.of(version)
+
+
+def check_channels(config: Path) -> None:
+    """Raises `Invalid`, with a line for each channel of the configuration whose service cannot have the address that
+    its file holds. What is in a Secret, or in a file that is not on this machine, is not known and not checked."""
+    channels = [each for each in load_settings(config).notifications if Path(each.url_file).is_file()]
+    if faults := [f"{each.where}: {fault.located}" for each in channels if (fault := address_fault(each))]:
+        raise Invalid("\n".join(faults))
 
 
 @asynccontextmanager

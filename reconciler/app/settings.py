@@ -1,8 +1,9 @@
 """The configuration file: what it may hold, and how it becomes values of the core.
 
-The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_notifications`) are the format; `config/reconciler.schema.json` is
-generated from them (`python -m reconciler.app.settings > config/reconciler.schema.json`). What a model cannot say
-(names that must be unique, sources that must exist) is in `settings_checks`.
+The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_notifications`) are the format;
+`config/reconciler.schema.json` is generated from them (`python -m reconciler.app.settings >
+config/reconciler.schema.json`). What a model cannot say (names that must be unique, sources that must exist) is in
+`settings_checks`.
 """
 
 from __future__ import annotations

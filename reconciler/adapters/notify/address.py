@@ -24,12 +24,17 @@ async def address_of(channel: ChannelSettings, read: ReadSecret) -> str:
         Transient, Blocked: the Secret cannot be read, or does not have the key.
     """
     if channel.secret is None:
-        return _checked(read_secret(Path(channel.url_file)), channel.url_file)
+        return address_in_file(channel)
     where = f"Secret {channel.secret}"
     data = await read(channel.secret)
     if channel.key not in data:
         raise Blocked(f"has no key {channel.key}", where=where, todo="Put the address of the service there")
     return _checked(data[channel.key], where)
+
+
+def address_in_file(channel: ChannelSettings) -> str:
+    """The address in the channel's file. Raises `Invalid` as `address_of` does."""
+    return _checked(read_secret(Path(channel.url_file)), channel.url_file)
 
 
 def _checked(content: bytes, where: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from reconciler.adapters.notify.outlet import OpenService, Outlet, ReadAddress
+from reconciler.adapters.notify.outlet import OpenService, Outlet, ReadAddress, patient
+from reconciler.app.backoff import BackOff
 from reconciler.app.settings_notifications import ChannelSettings
 from reconciler.core.event import Event
 from reconciler.core.notice import notice_of
@@ -28,6 +29,7 @@ class Notifier:
     source_of: Callable[[str], str]
     read: ReadAddress
     open_service: OpenService
+    back_off: Callable[[], BackOff] = patient
     _outlets: dict[str, tuple[Outlet, asyncio.Task[None]]] = field(default_factory=dict)
 
     def offer(self, event: Event) -> None:
@@ -48,7 +50,7 @@ class Notifier:
         former = await self._end(changed)
         new = [each for name, each in wanted.items() if name not in self._outlets]
         for each in new:
-            outlet = Outlet(each, self.telemetry, self.clock, self.read, self.open_service)
+            outlet = Outlet(each, self.telemetry, self.clock, self.read, self.open_service, self.back_off())
             if each.name in former:
                 outlet.inherit(former[each.name])
             self._outlets[each.name] = outlet, self.spawn(f"channel {each.name}", outlet.run)

@@ -35,7 +35,8 @@ ReadAddress = Callable[[ChannelSettings], Awaitable[str]]
 OpenService = Callable[[str], Service]
 
 
-def _back_off() -> BackOff:
+def patient() -> BackOff:
+    """The back-off of a channel."""
     return BackOff(_FIRST, _LONGEST)
 
 
@@ -48,6 +49,7 @@ class Outlet:
     clock: Clock
     read: ReadAddress
     open_service: OpenService
+    back_off: BackOff = field(default_factory=patient)
     waiting: deque[Notice] = field(default_factory=deque)
     _ration: Ration = field(init=False)
     _threads: Threads = field(init=False)
@@ -58,7 +60,6 @@ class Outlet:
     _lost: int = 0
     _refused: bool = False
     _failing_since: float | None = None
-    _back_off: BackOff = field(default_factory=_back_off)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -151,7 +152,7 @@ class Outlet:
     def _failed(self, error: ReconcilerError) -> float:
         """Tells an outage once, not once per try. Returns how long to wait for the next."""
         self._service = None  # a thread that hangs has it still
-        delay = self.clock.jitter(self._back_off.failed(error))
+        delay = self.clock.jitter(self.back_off.failed(error))
         if self._failing_since is None:
             self._failing_since = self.clock.now()
             fields = {"channel": self.settings.name, "retry_in": round(delay, 3), "reason": error.located}
@@ -164,7 +165,7 @@ class Outlet:
         return delay
 
     def _recovered(self) -> None:
-        self._back_off.succeeded()
+        self.back_off.succeeded()
         if self._failing_since is not None:
             took = round(self.clock.now() - self._failing_since, 3)
             self.telemetry.emit(

@@ -110,9 +110,9 @@ def _schemes(apprise: Any) -> frozenset[str]:
 
 @cache
 def _loaded_once() -> tuple[Any, AppriseAsset]:
+    _silence()
     import apprise
 
-    _silence()
     asset = apprise.AppriseAsset(
         app_id="reconciler", app_desc="reconciler", async_mode=False, pgp_autogen=False, pem_autogen=False
     )
