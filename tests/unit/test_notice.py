@@ -117,7 +117,7 @@ def test_what_is_no_pattern_of_names_is_refused(pattern: str) -> None:
 
 def test_the_same_thing_is_told_again_only_after_a_time_and_then_with_how_often_it_was() -> None:
     ration = Ration(channel(repeat_after=100.0))
-    drift = {"object": "Service/web", "differences": [{"field": "spec.type", "by": "kubectl"}]}
+    drift: dict[str, Any] = {"object": "Service/web", "differences": [{"field": "spec.type", "by": "kubectl"}]}
     told = [ration.admit(notice("drift_repaired", at, **drift)) for at in (0.0, 1.0, 99.9, 100.0, 150.0, 201.0)]
     assert [each and each.times for each in told] == [1, None, None, 3, None, 2]
 

@@ -56,10 +56,10 @@ class Notifier:
             self._outlets[each.name] = outlet, self.spawn(f"channel {each.name}", outlet.run)
         return bool(changed or new)
 
-    async def close(self) -> None:
-        """Ends it. What waits has a second to be sent, unless its channel is out of order anyway."""
+    async def close(self, seconds: float = _FLUSH_SECONDS) -> None:
+        """Ends it. What waits has that long to be sent, unless its channel is out of order anyway."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_FLUSH_SECONDS):
+            async with asyncio.timeout(seconds):
                 await asyncio.gather(*(outlet.settled() for outlet, _ in self._outlets.values()))
         await self._end(set(self._outlets))
 
