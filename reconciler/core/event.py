@@ -57,7 +57,8 @@ FIELDS: Mapping[str, str] = {
     "address": "HOST:PORT that is listened on",
     "count": "how many of this kind since it was last told",
     "channel": "name of the channel in `notifications` of the configuration",
-    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, "
+    "`channel NAME`",
 }
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")

@@ -25,9 +25,9 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.ports import Clock, Telemetry
 
 WAITING = 100
-TRIES = 8
-_FIRST, _LONGEST = 2.0, 300.0
-"""Seconds of back-off: eight tries take about eight minutes."""
+TRIES = 10
+_FIRST, _LONGEST = 5.0, 300.0
+"""Seconds of back-off: ten tries take about twenty minutes."""
 _OPENING = 60.0
 """Seconds to find the address and open the service: the first time, all of apprise is loaded."""
 
