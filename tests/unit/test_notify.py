@@ -19,6 +19,7 @@ import pytest
 from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.notify import Notifier, address_of, open_service
 from reconciler.adapters.notify.outlet import TRIES, WAITING
+from reconciler.adapters.notify.service import _Plugin
 from reconciler.adapters.notify.threads import HANGING, Threads
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.backoff import BackOff
@@ -100,6 +101,13 @@ def web() -> Iterator[WebService]:
         yield made
 
 
+class Closed:
+    """A service that takes no leave."""
+
+    def close(self) -> None:
+        pass
+
+
 def title(app: str) -> str:
     return f"{app}: v2 is rejected"
 
@@ -120,7 +128,7 @@ async def test_an_event_arrives_as_a_message(bench: Bench, web: WebService) -> N
     assert taken["message"].startswith(f"App shop/web, source main, version v2, revision web, commit {'c' * 12}, at ")
 
 
-async def test_mail_arrives_and_a_headline_cannot_add_headers() -> None:
+async def test_mail_arrives_with_the_title_as_its_subject_and_the_text_as_it_is() -> None:
     mail = MailService()
     address = (
         f"mailto://127.0.0.1:{mail.port}?from=reconciler@example.com&to=team@example.com&mode=insecure&format=text"
@@ -270,7 +278,7 @@ async def test_a_wrong_address_is_told_before_it_is_needed(bench: Bench, address
 
 
 async def test_what_a_service_raises_is_told_by_its_kind_alone(bench: Bench) -> None:
-    class Broken:
+    class Broken(Closed):
         def send(self, _: Message) -> None:
             raise KeyError(SECRET)
 
@@ -387,8 +395,11 @@ async def test_the_event_loop_goes_on_while_a_service_is_slow(bench: Bench) -> N
     """What blocks is in another thread than the loop's."""
     seen: list[int] = []
 
-    class Slow:
+    class Slow(Closed):
         def send(self, _: Message) -> None:
+            seen.append(threading.get_ident())
+
+        def close(self) -> None:
             seen.append(threading.get_ident())
 
     def opened(_: str) -> Slow:
@@ -399,6 +410,8 @@ async def test_the_event_loop_goes_on_while_a_service_is_slow(bench: Bench) -> N
     await bench.notifier.apply([bench.channel("team", "any")])
     bench.reject("a")
     await bench.until(lambda: len(seen) == 2)
+    await bench.notifier.close(SOON)
+    await bench.until(lambda: len(seen) == 3)
     assert threading.get_ident() not in seen
 
 
@@ -418,3 +431,18 @@ def test_an_address_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="more than one line") as caught:
         asyncio.run(address_of(settings, nothing))
     assert SECRET not in str(caught.value)
+
+
+def test_what_a_plugin_does_at_its_end_is_done_where_it_is_closed() -> None:
+    """Some log out, over the network, when nobody refers to them any more: not on the event loop, please."""
+    ended: list[int] = []
+
+    class Plugin:
+        def __del__(self) -> None:
+            ended.append(threading.get_ident())
+
+    service = _Plugin(Plugin(), cuts=False)
+    thread = threading.Thread(target=service.close)
+    thread.start()
+    thread.join(SOON)
+    assert ended and threading.get_ident() not in ended

@@ -68,4 +68,6 @@ class Notifier:
         for _, task in ended.values():
             task.cancel()
         await asyncio.gather(*(task for _, task in ended.values()), return_exceptions=True)
+        for outlet, _ in ended.values():
+            outlet.let_go()
         return {name: outlet for name, (outlet, _) in ended.items()}

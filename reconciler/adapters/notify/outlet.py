@@ -102,6 +102,12 @@ class Outlet:
         if self.waiting or self._current:
             await self._settled.wait()
 
+    def let_go(self) -> None:
+        """Closes the service, if it is open. Returns at once."""
+        if self._service is not None:
+            self._threads.leave(self._service.close)
+            self._service = None
+
     def _queue(self, notice: Notice) -> None:
         if len(self.waiting) >= WAITING:
             self._lose(self.waiting.popleft())
@@ -133,7 +139,9 @@ class Outlet:
                 address = await self.read(self.settings)
         except TimeoutError:
             raise Transient("its address cannot be read: that took too long") from None
-        if self._service is None or address != self._address:
+        if address != self._address:
+            self.let_go()
+        if self._service is None:
             self._service = await self._threads.run(partial(self.open_service, address), _OPENING)
             self._address = address
         return self._service
@@ -151,7 +159,7 @@ class Outlet:
 
     def _failed(self, error: ReconcilerError) -> float:
         """Tells an outage once, not once per try. Returns how long to wait for the next."""
-        self._service = None  # a thread that hangs has it still
+        self.let_go()  # a thread that hangs has it still
         delay = self.clock.jitter(self.back_off.failed(error))
         if self._failing_since is None:
             self._failing_since = self.clock.now()

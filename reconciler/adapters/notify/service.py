@@ -46,6 +46,10 @@ class Service(Protocol):
         """Returns when the service has it. Raises `Transient` if it did not take it, or nobody knows."""
         ...
 
+    def close(self) -> None:
+        """Takes leave, which may block; nothing is sent afterwards."""
+        ...
+
 
 def open_service(address: str) -> Service:
     """The service at `address`; nothing is sent yet.
@@ -64,9 +68,12 @@ def open_service(address: str) -> Service:
     return _Plugin(plugin, "overflow=" in address)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Plugin:
-    """`cuts`: the address itself says what is to become of a text that is too long."""
+    """`cuts`: the address itself says what is to become of a text that is too long.
+
+    Nobody else may refer to the plugin: some log out, over the network, when the last reference goes.
+    """
 
     plugin: Any
     cuts: bool
@@ -84,6 +91,11 @@ class _Plugin:
             )
         if not taken:
             raise _failure(heard)
+
+    def close(self) -> None:
+        """See `Service`."""
+        with _listening():
+            self.plugin = None
 
 
 def _failure(heard: list[str]) -> Transient:

@@ -45,6 +45,10 @@ class Threads:
             future.add_done_callback(self._came_back)
             raise Transient(f"took longer than {seconds:g} s", todo="Find out why the service is slow") from None
 
+    def leave(self, work: Callable[[], None]) -> None:
+        """Has `work` done in a thread, and does not wait for it or look what comes of it."""
+        self._begun(work).add_done_callback(self._came_back)
+
     def _begun(self, work: Callable[[], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
