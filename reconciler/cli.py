@@ -16,7 +16,7 @@ from rich.console import Console
 from reconciler import __version__, report, report_delivery
 from reconciler.app.oneshot import Sight
 from reconciler.app.verdict import findings, verdicts
-from reconciler.compose import Options, checkbench, run_daemon, schemas, workbench
+from reconciler.compose import Options, check_channels, checkbench, run_daemon, schemas, workbench
 from reconciler.core.delivery import parse_window
 from reconciler.errors import Invalid, ReconcilerError
 
@@ -203,6 +203,8 @@ def validate(
 
     async def work() -> list[Sight]:
         known = schemas(kubernetes_version) if kubernetes_version else None
+        if not repository:
+            check_channels(config)
         async with found as bench:
             return await bench.render(_known(bench.apps, apps, repository or config), known)
 

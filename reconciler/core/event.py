@@ -59,10 +59,12 @@ FIELDS: Mapping[str, str] = {
     "receiver": "name of the webhook's receiver; empty where none can be told",
     "address": "HOST:PORT that is listened on",
     "count": "how many of this kind since it was last told",
-    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, `check NAME`",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, `check NAME`, "
+    "`channel NAME`",
     "check": "name of the check",
     "stage": "`prePromotionAnalysis` (before the switch) or `postPromotionAnalysis` (after it)",
     "measured": "what a check measured last: a status, a value, the end of a log",
+    "channel": "name of the channel in `notifications` of the configuration",
 }
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")
@@ -324,6 +326,15 @@ EVENTS: Mapping[str, Spec] = {
         "Kubernetes Events may not be written in that namespace; told once. Everything else goes on.",
         ("namespace", *_WHY),
         Level.WARNING,
+    ),
+    "notification_failed": Spec(
+        "A channel of the notifications cannot be used; told once. Everything else goes on.",
+        ("channel", "retry_in", *_WHY),
+        Level.WARNING,
+    ),
+    "notification_recovered": Spec(
+        "It can be used again. `duration`: how long it could not. `count`: messages that were lost meanwhile.",
+        ("channel", "duration", "count"),
     ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",
