@@ -15,9 +15,10 @@ from reconciler.core.model import Desired, Manifest
 from reconciler.core.probe import HttpProbe
 from reconciler.core.render import identify, render
 from reconciler.ports import Subject
+from tests.fakes.clock import FakeClock
 from tests.fakes.prober import BAD, FATAL, GOOD, UNKNOWN, FakeProber
 from tests.fakes.rendering import APP, SLOT, release
-from tests.fakes.world import FakeClock, Recorder
+from tests.fakes.world import Recorder
 
 DESIRED: Desired = render(APP, release(), SLOT)
 SUBJECT = Subject(DESIRED, {"shop-1": "10.0.0.1"})
