@@ -12,6 +12,7 @@ from reconciler.core.check import Check, Result, Series
 from reconciler.core.check import Measurement as Measurement  # what probers give
 from reconciler.core.event import Event
 from reconciler.core.model import Desired, Manifest
+from reconciler.core.revert import Revert
 from reconciler.core.strictyaml import Key
 
 
@@ -42,6 +43,16 @@ class Repository(Protocol):
 
     async def accept(self, commit: str) -> None:
         """Notes a tip as in force, and keeps it readable whatever the ref points to later."""
+        ...
+
+    async def revert(self, revert: Revert) -> str:
+        """Commits that one file is changed back, and pushes it to the branch; returns the full id of the commit.
+
+        Nothing is forced: `Conflict` if the branch's tip is not, or no longer, the commit that it answers. Somebody
+        else's commit stays then, and nothing is pushed. `Blocked` if the ref is no branch, the push is refused or
+        forbidden, the file holds that already, or the signing key cannot be used. After `Transient` the branch may have
+        the commit.
+        """
         ...
 
     async def read(self, commit: str, path: str) -> bytes:

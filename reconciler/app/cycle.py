@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from reconciler.app.dependence import WAITS_FOR
 from reconciler.app.execute import Executor
 from reconciler.app.observe import Eyes, with_equivalent
+from reconciler.app.reversal import revert_in_git
 from reconciler.app.tell import Teller, who
 from reconciler.core.action import Action, RequireFree, RevertInGit
 from reconciler.core.check import Result, Series
@@ -22,7 +23,7 @@ from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan, plan
 from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
-from reconciler.errors import Blocked, Transient
+from reconciler.errors import Blocked, Conflict, Transient
 from reconciler.ports import Analysis, Clock, Cluster, Repository, Subject, Telemetry
 
 
@@ -143,7 +144,7 @@ class Cycle:
         ):
             return Outcome(made, acted=False, outdated=True)
         if made.actions:
-            self._refuse_rivalry(desired, others)
+            self._refuse_rivalry(desired, observed, others)
         about = observed.front.live if observed.front else None
         self.analyst.keep(made.checks, subject_of(desired, observed), about)
         self._tell_late(observed, about)
@@ -167,7 +168,14 @@ class Cycle:
         self._unanswered = None
 
     async def _revert(self, action: RevertInGit, desired: Desired, about: Manifest | None) -> None:
-        raise NotImplementedError
+        """Nothing comes of it in the cluster: the next look at Git shows what there is then."""
+        told = f"traffic was led back to {action.good.version}"
+        try:
+            made = await revert_in_git(self.app, self.repository, action, desired.commit)
+        except Conflict as error:
+            self._teller.emit("revert_overtaken", desired, about, reason=error.located)
+            return
+        self._teller.emit("reverted_in_git", desired, about, to_commit=made, reason=told)
 
     def _notes(self, made: Plan) -> tuple[bool, tuple[Note, ...]]:
         """What is to be written down before anything is done: that the app is back, if it was being deleted (True); or
@@ -208,9 +216,13 @@ class Cycle:
         self._seen = {mark: self._seen.get(mark, now) for mark in marks}
         return [_Mark(*said, self._seen[mark]) for mark, said in marks.items()]
 
-    def _refuse_rivalry(self, desired: Desired, others: list[_Mark]) -> None:
+    def _refuse_rivalry(self, desired: Desired, observed: Observed, others: list[_Mark]) -> None:
         """Two daemons that render the same commit differently would undo each other's work for ever. The one that was
-        there first stands back: the other was started later, with what is meant now."""
+        there first stands back: the other was started later, with what is meant now. But what is active since this
+        revision was led back from is no rival's work."""
+        noted = observed.front.memory.rejection if observed.front else None
+        if noted and (noted.revision, noted.commit) == (desired.revision, desired.commit):
+            return
         for each in others:
             came_later = each.seen_at > self._first_look
             if came_later and each.commit == desired.commit and each.revision != desired.revision:

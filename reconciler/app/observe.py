@@ -23,14 +23,15 @@ VALUES_FILE = "values.yaml"
 """Read if it is there, beside the version file."""
 
 
-async def read_release(app: App, repository: Repository, commit: str) -> Release:
-    """What Git says of `app` at `commit`. Raises `Invalid` (unusable) or `Transient` (unreachable).
+async def read_release(app: App, repository: Repository, commit: str, version_file: bytes | None = None) -> Release:
+    """What Git says of `app` at `commit`, or would say with another content of its version file. Raises `Invalid`
+    (unusable) or `Transient` (unreachable).
 
     Values go over each other in this order: the configuration's, `values.yaml`, the `valuesFiles` as they are
     listed, the version file's.
     """
-    path = _join(app.path, app.version_file)
-    wanted = parse_version_file(await repository.read(commit, path), path)
+    path = version_path(app)
+    wanted = parse_version_file(version_file or await repository.read(commit, path), path)
     files = await _values_files(app, repository, commit)
     between = [parse_values_file(await repository.read(commit, each), each) for each in files]
     layers = [(app.values, app.written), *between, (wanted.values, wanted.written)]
@@ -39,9 +40,14 @@ async def read_release(app: App, repository: Repository, commit: str) -> Release
     return Release(commit, wanted.version, values, await _read_templates(app, repository, commit), written)
 
 
+def version_path(app: App) -> str:
+    """The version file, from the repository's root."""
+    return _join(app.path, app.version_file)
+
+
 async def _values_files(app: App, repository: Repository, commit: str) -> list[str]:
     beside, named = _beside(app), [_join(app.path, each) for each in app.values_files]
-    if beside in (_join(app.path, app.version_file), *named) or await repository.identities(commit, [beside]) == ("",):
+    if beside in (version_path(app), *named) or await repository.identities(commit, [beside]) == ("",):
         return named
     return [beside, *named]
 

@@ -74,6 +74,10 @@ class Result:
     reason: str
     at: float
 
+    def __str__(self) -> str:
+        told = (self.reason, f"measured: {self.measured}" if self.measured else "")
+        return "; ".join(part for part in told if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Series:

@@ -13,6 +13,7 @@ from reconciler.core.model import App
 from reconciler.core.phase import Phase
 from reconciler.core.plan.retire import DRAIN_MARGIN
 from reconciler.core.probe import HttpProbe
+from reconciler.errors import Blocked
 from tests.fakes.world import APP, NAMESPACE, World
 
 SMOKE, LOAD = Check("smoke", HttpProbe()), Check("load", HttpProbe(path="/load"))
@@ -444,6 +445,88 @@ def test_a_rollback_by_hand_of_git_is_not_watched() -> None:
     world.advance(20)
     world.commit("v1.0.0")
     assert world.run().phase is Phase.RETAINING
+
+
+# --- Git told the truth ----------------------------------------------------------------------------------------------
+
+
+def reverting(**values: object) -> World:
+    """v2.0.0 was switched to, and is being watched; if that fails the daemon reverts in Git."""
+    world = watched()
+    world.app = replace(world.app, strategy=replace(world.app.strategy, revert_in_git=True))
+    world.restart()
+    world.release("v2.0.0", **values)
+    return world
+
+
+def test_a_revision_that_is_led_back_from_is_reverted_in_git_and_all_settles() -> None:
+    world = reverting()
+    bad = tip(world)
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    assert world.run().phase is Phase.RETAINING
+    assert world.repository.parents[tip(world)] == bad
+    assert world.repository.commits[tip(world)] == {"version": b"v1.0.0"}
+    names = events(world)
+    assert [n for n in names if n in ("rolled_back", "reverted_in_git", "rejection_cleared")] == [
+        "rolled_back",
+        "reverted_in_git",
+        "rejection_cleared",
+    ]
+    assert world.told.last("reverted_in_git").fields["to_commit"] == tip(world)
+
+
+def test_a_commit_that_came_between_wins() -> None:
+    world = reverting()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    theirs = world.commit("v3.0.0")
+    for _ in range(4):
+        world.daemon.turn()  # it has not looked at Git since
+    world.verdicts.outcomes["errors"] = Outcome.PASSED
+    world.run()
+    assert tip(world) == theirs
+    assert world.active_version == "v3.0.0"
+    assert "reverted_in_git" not in events(world)
+
+
+def test_a_commit_to_something_else_that_came_between_is_kept_and_the_revert_comes_on_top() -> None:
+    world = reverting()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    theirs = world.repository.commit({**world.repository.commits[tip(world)], "another-app": b"v7"})
+    assert world.run().phase is Phase.RETAINING
+    assert world.repository.parents[tip(world)] == theirs
+    assert world.repository.commits[tip(world)] == {"version": b"v1.0.0", "another-app": b"v7"}
+
+
+def test_it_is_not_reverted_if_the_version_file_is_not_what_changed() -> None:
+    world = reverting()
+    world.verdicts.outcomes["errors"] = Outcome.PASSED
+    world.advance(61)
+    world.run()
+    world.app = replace(world.app, values={**world.app.values, "env": {"GREETING": "hello"}})
+    world.restart()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    before = tip(world)
+    with pytest.raises(Blocked, match="version file alone"):
+        world.run()
+    assert tip(world) == before
+    assert world.observed.front is not None
+    assert world.observed.front.memory.rejection is not None
+
+
+def test_a_daemon_killed_before_or_after_the_push_comes_to_the_same_end() -> None:
+    for pushed in (False, True):
+        world = reverting()
+        world.verdicts.outcomes["errors"] = Outcome.FAILED
+        world.repository.fail_with(None)
+        for _ in range(2):
+            world.daemon.turn()
+            world.controllers.everything()
+        if pushed:
+            world.commit("v1.0.0")
+        world.restart()
+        assert world.run().phase is Phase.RETAINING
+        assert world.active_version == "v1.0.0"
+        assert world.repository.commits[tip(world)] == {"version": b"v1.0.0"}
 
 
 # --- what is written down ---------------------------------------------------------------------------------------------

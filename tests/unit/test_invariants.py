@@ -366,9 +366,24 @@ class WalkWithGates(Walk):
         super()._let_it_settle()
 
 
+class WalkWithReverts(WalkWithGates):
+    """The same, where the daemon reverts in Git what it led back from."""
+
+    app = replace(WalkWithGates.app, strategy=replace(WalkWithGates.app.strategy, revert_in_git=True))
+
+
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    "walk", [Walk, WalkWithSmallPreviews, WalkWithAutoscalers, WalkWithGates, WalkOfAWholeApp, WalkOfAnIngress]
+    "walk",
+    [
+        Walk,
+        WalkWithSmallPreviews,
+        WalkWithAutoscalers,
+        WalkWithGates,
+        WalkWithReverts,
+        WalkOfAWholeApp,
+        WalkOfAnIngress,
+    ],
 )
 def test_random_walks_keep_the_invariants(walk: type[Walk]) -> None:
     """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""

@@ -97,10 +97,7 @@ def _series(check: Check, claim: Claim, target: LiveRevision) -> Series:
 
 
 def _failure(bad: Iterable[tuple[Series, Result]]) -> str:
-    told = (
-        f"check {each.check.name} {_ENDED[result.outcome]}: {result.reason or result.measured}" for each, result in bad
-    )
-    return "; ".join(told)
+    return "; ".join(f"check {each.check.name} {_ENDED[result.outcome]}: {result}" for each, result in bad)
 
 
 _ENDED = {Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "could not be evaluated, which is no pass"}

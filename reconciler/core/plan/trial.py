@@ -86,7 +86,7 @@ def _first(results: Mapping[Series, Result], outcome: Outcome) -> str:
 
 def _told(series: Series, result: Result) -> str:
     ended = "failed" if result.outcome is Outcome.FAILED else "could not be evaluated"
-    return f"check {series.check.name} {ended} after the switch: {result.reason or result.measured}"
+    return f"check {series.check.name} {ended} after the switch: {result}"
 
 
 def ended(view: View, front: Front, trial: Trial) -> Remember:
