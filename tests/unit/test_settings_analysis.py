@@ -76,7 +76,9 @@ def test_every_field_of_an_analysis_arrives() -> None:
     minReadyPercent: 80
     inconclusive: rollback
     checks:
-    - {name: errors, failureLimit: 3, prometheus: {query: up, success: {below: 1.0e0, above: '-1.50'}, emptyIs: success}}
+    - name: errors
+      failureLimit: 3
+      prometheus: {query: up, success: {below: 1.0e0, above: '-1.50'}, emptyIs: success}
 """).strategy
     one = Check("one", HttpProbe(), timeout=3.0, interval=2.0, attempts=7, successes=2)
     two = Check("two", JobProbe("checks/smoke.yaml"), timeout=600.0)
