@@ -22,6 +22,7 @@ from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan, plan
+from reconciler.core.plan.gate import OUTSIDE
 from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
 from reconciler.errors import Blocked, Conflict, Transient
 from reconciler.ports import Analysis, Clock, Cluster, Repository, Subject, Telemetry
@@ -281,9 +282,10 @@ class _Told:
             self._emit("recovered", desired, about, **reason)
 
     def _waiting(self, desired: Desired, made: Plan) -> None:
-        waits = (desired.commit, made.reason) if made.reason.startswith(WAITS_FOR) else None
+        waits = (desired.commit, made.reason) if made.reason.startswith((WAITS_FOR, OUTSIDE)) else None
         if waits and waits != self._waits:
-            self._emit("waiting_for", desired, None, reason=made.reason)
+            told = "waiting_for" if made.reason.startswith(WAITS_FOR) else "window_awaited"
+            self._emit(told, desired, None, reason=made.reason)
         self._waits = waits
 
     def _readiness(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:

@@ -7,6 +7,7 @@ import posixpath
 from dataclasses import dataclass, field, replace
 
 from reconciler.app.builtin import builtin_templates
+from reconciler.core.approval import parse_approvals
 from reconciler.core.further import resources
 from reconciler.core.memory import Active, Cause, Memory
 from reconciler.core.model import App, Desired, Release, Slot, Template
@@ -37,7 +38,8 @@ async def read_release(app: App, repository: Repository, commit: str, version_fi
     layers = [(app.values, app.written), *between, (wanted.values, wanted.written)]
     values = functools.reduce(merge_values, (layer for layer, _ in layers))
     written = tuple(where for _, where in reversed(layers) if where)
-    return Release(commit, wanted.version, values, await _read_templates(app, repository, commit), written)
+    templates = await _read_templates(app, repository, commit)
+    return Release(commit, wanted.version, values, templates, written, await _read_approvals(app, repository, commit))
 
 
 def version_path(app: App) -> str:
@@ -59,7 +61,19 @@ def _beside(app: App) -> str:
 def _paths(app: App) -> list[str]:
     """All that `read_release` may read."""
     relative = (app.version_file, *([app.templates] if app.templates is not None else []), *app.values_files)
-    return [_beside(app), *(_join(app.path, each) for each in relative)]
+    return [_beside(app), *(_join(app.path, each) for each in relative), *_approval_file(app)]
+
+
+def _approval_file(app: App) -> list[str]:
+    return [_join(app.path, app.strategy.approval_file)] if app.strategy.approval_file else []
+
+
+async def _read_approvals(app: App, repository: Repository, commit: str) -> frozenset[str]:
+    """As long as the file is not there, nothing is approved."""
+    paths = _approval_file(app)
+    if not paths or await repository.identities(commit, paths) == ("",):
+        return frozenset()
+    return parse_approvals(await repository.read(commit, paths[0]), paths[0])
 
 
 async def _read_templates(app: App, repository: Repository, commit: str) -> tuple[Template, ...]:

@@ -23,6 +23,7 @@ from reconciler.app.settings_fields import (
     duration,
     rule,
 )
+from reconciler.app.settings_promotion import MOST_WINDOWS, ApprovalFile, ReleaseWindow, windows_of
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
@@ -50,8 +51,15 @@ class _Strategy(Model):
         description="An Ingress whose backends are moved instead of a Service's selector. Each revision has "
         "Services of its own then.",
     )
-    auto_promotion_enabled: Literal[True] = Field(
-        default=True, description="Switch as soon as the new revision is ready."
+    auto_promotion_enabled: bool = Field(
+        default=True,
+        description="Switch as soon as the new revision is ready and has passed its checks. Without it, it waits for "
+        "an approval of that revision.",
+    )
+    auto_promotion_seconds: Annotated[Seconds, at_least(0.0)] | None = Field(
+        default=None,
+        description="Without autoPromotionEnabled: switch by itself after waiting for an approval that long.",
+        json_schema_extra={"examples": ["1h"]},
     )
     scale_down_delay: Annotated[Seconds, at_least(0.0)] = duration(
         "10m", "How long the former revision stays warm for a quick rollback."
@@ -72,6 +80,21 @@ class _Strategy(Model):
     )
     post_promotion_analysis: PostAnalysisModel | None = Field(
         default=None, description="What is watched after the switch. Nothing, if not given."
+    )
+    release_windows: list[ReleaseWindow] = Field(
+        default_factory=list,
+        max_length=MOST_WINDOWS,
+        description="When new revisions may be switched to. At any time, if none is given. A rollback never waits.",
+    )
+    approval_file: ApprovalFile | None = Field(
+        default=None,
+        description="A file of approved revisions, one a line, relative to the app's folder. It need not be there.",
+    )
+
+    on_rollback: Literal["hold", "revert"] = Field(
+        default="hold",
+        description="When the analysis after a switch led traffic back: hold the former revision until somebody "
+        "commits, or revert the version in Git, too.",
     )
 
 
@@ -188,6 +211,11 @@ def _app(
         preview_replica_count=model.strategy.preview_replica_count,
         pre_promotion=pre_promotion_of(model.strategy.pre_promotion_analysis),
         post_promotion=post_promotion_of(model.strategy.post_promotion_analysis),
+        auto_promotion=model.strategy.auto_promotion_enabled,
+        auto_promotion_after=model.strategy.auto_promotion_seconds,
+        revert_in_git=model.strategy.on_rollback == "revert",
+        release_windows=windows_of(model.strategy.release_windows),
+        approval_file=model.strategy.approval_file or "",
     )
     return App(
         name=name,

@@ -174,6 +174,10 @@ EVENTS: Mapping[str, Spec] = {
         (*_WHO, *_WHY),
         on_service=True,
     ),
+    "window_awaited": Spec(
+        "The revision could be switched to, but no release window is open. `reason` says when the next one is.",
+        (*_WHO, "reason"),
+    ),
     "analysis_passed": Spec(
         "The analysis after the switch is over, and nothing failed. `duration`: since the switch was confirmed.",
         (*_WHO, "duration", "reason"),

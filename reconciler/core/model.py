@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.core.account import Account
 from reconciler.core.check import PostPromotion, PrePromotion
 from reconciler.core.strictyaml import Passage
+from reconciler.core.window import Window
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON data. Treated as immutable everywhere: copy before you change one."""
@@ -63,6 +64,7 @@ class Strategy:
     Between "every pod is ready" and the switch stand, in this order, `pre_promotion`, an approval unless
     `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
     switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes Git say so, too.
+    `approval_file`, relative to the app's folder, holds revisions that are approved by a commit; '': there is none.
     """
 
     active_service: str
@@ -76,6 +78,8 @@ class Strategy:
     pre_promotion: PrePromotion = field(default_factory=PrePromotion)
     post_promotion: PostPromotion | None = None
     revert_in_git: bool = False
+    release_windows: tuple[Window, ...] = ()
+    approval_file: str = ""
 
     @property
     def front(self) -> tuple[str, str]:
@@ -153,8 +157,8 @@ class Template:
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` render to the same revision. `written` says where the values
-    stand, those that go over the others first.
+    Two releases with equal fields other than `commit` and `approved` render to the same revision. `written` says where
+    the values stand, those that go over the others first. `approved` are the revisions in the approval file.
     """
 
     commit: str
@@ -162,6 +166,7 @@ class Release:
     values: Mapping[str, Any]
     templates: tuple[Template, ...]
     written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
+    approved: frozenset[str] = frozenset()
 
     def place_of(self, *keys: str) -> str:
         """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""

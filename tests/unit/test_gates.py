@@ -13,6 +13,7 @@ from reconciler.core.model import App
 from reconciler.core.phase import Phase
 from reconciler.core.plan.retire import DRAIN_MARGIN
 from reconciler.core.probe import HttpProbe
+from reconciler.core.window import Window
 from reconciler.errors import Blocked
 from tests.fakes.world import APP, NAMESPACE, World
 
@@ -240,6 +241,35 @@ def test_a_revert_needs_no_approval() -> None:
     world.run()
     world.commit("v1.0.0")
     assert world.run().phase is Phase.RETAINING
+    assert world.active_version == "v1.0.0"
+
+
+# --- release windows --------------------------------------------------------------------------------------------------
+
+
+def test_a_switch_waits_for_a_release_window() -> None:
+    world = _released(app())  # 2023-11-14 22:15 UTC
+    night = Window("0 23 * * *", 3600.0, "UTC")
+    world.app = app(release_windows=(night,))
+    world.restart()
+    made = world.release("v2.0.0")
+    assert made.phase is Phase.WAITING
+    assert made.wake_at is not None
+    assert events(world).count("window_awaited") == 1
+    world.clock.time = made.wake_at
+    assert world.run().phase is Phase.RETAINING
+
+
+def test_a_rollback_ignores_windows_and_a_first_release_needs_none() -> None:
+    world = World(app(release_windows=(Window("0 23 * * *", 3600.0, "UTC"),)))
+    assert world.release("v1.0.0").phase is Phase.STABLE, "nobody is served: there is nothing to protect"
+    world.clock.time = world.release("v2.0.0").wake_at or 0.0
+    assert world.run().phase is Phase.RETAINING
+    world.advance(3601)
+    world.app = app(release_windows=world.app.strategy.release_windows, scale_down_delay=10000.0)
+    world.restart()
+    world.run()
+    assert world.release("v1.0.0").phase is Phase.RETAINING
     assert world.active_version == "v1.0.0"
 
 

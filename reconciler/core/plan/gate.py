@@ -13,10 +13,11 @@ from reconciler.core.check import Check, Outcome, PrePromotion, Result, Series, 
 from reconciler.core.consent import is_approved
 from reconciler.core.evidence import Evidence
 from reconciler.core.live import LiveRevision
-from reconciler.core.memory import Claim
+from reconciler.core.memory import Claim, format_time
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import evidence_manifest
-from reconciler.core.plan.view import View, is_known_good, ref_of, was_serving
+from reconciler.core.plan.view import View, is_known_good, nobody_serves, ref_of, was_serving
+from reconciler.core.window import open_at, opens_next
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     passed = found.passed | {each.check.key for each in done}
     seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
     left = [each for each in series if each not in done]
-    closed = _proving(view, target, left) or _unapproved(view, target, seen)
+    closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
     if closed is None:
         return None
     return replace(closed, checks=closed.checks | frozenset(done), evidence=replace(seen, awaiting=closed.awaiting))
@@ -128,6 +129,21 @@ def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None
     reason += f", or {after:g} s without one" if after is not None else ""
     due = None if after is None else since + after
     return Gate(Phase.WAITING, reason, None, due, event=event, awaiting=since)
+
+
+def _outside(view: View, seen: Evidence) -> Gate | None:
+    """No release window is open. They protect who is served: where nobody is, nothing is to be waited for."""
+    windows = view.desired.app.strategy.release_windows
+    if not windows or is_known_good(view) or nobody_serves(view) or open_at(windows, view.now):
+        return None
+    opens = opens_next(windows, view.now)
+    when = f"opens at {format_time(opens)}" if opens is not None else "ever opens: correct releaseWindows"
+    reason = f"{OUTSIDE}, and {'the next' if opens is not None else 'none'} {when}"
+    return Gate(Phase.WAITING, reason, None, opens, awaiting=seen.awaiting)
+
+
+OUTSIDE = "no release window is open"
+"""How the reason begins while one is awaited."""
 
 
 def approval(view: View, target: LiveRevision) -> str:
