@@ -19,6 +19,7 @@ MANY = 32
 """Headers, or conditions of one kind, in one list."""
 _TEXT = 4096
 """Characters of a text that is sent or looked for."""
+_NUMBER = re.compile(r"[-+]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,3})?")
 _STATUS = re.compile(r"[1-5]xx|[1-5][0-9]{2}(-[1-5][0-9]{2})?")
 
 
@@ -50,6 +51,9 @@ def _scalar(value: Any) -> Scalar:
 
 
 def _number(value: Any) -> float:
+    """Also a text: YAML's `0.050` and `1e3` come as one (`core.strictyaml`)."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError("must be a number")
     return float(value)

@@ -114,6 +114,8 @@ def _number(pair: Any) -> float:
 
 
 def _labels(metric: Any) -> str:
+    if not isinstance(metric, dict):
+        raise TypeError("labels are an object")
     shown = ", ".join(f'{name}="{value}"' for name, value in metric.items() if name != "__name__")
     return _cut(f"{{{shown}}}") if shown else ""
 

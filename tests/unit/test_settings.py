@@ -45,7 +45,9 @@ def test_defaults() -> None:
     settings = parse_settings(MINIMAL, "c.yaml")
     assert settings.sources == (SourceSettings("shop", "/srv/git/shop", branch("main"), 30.0, 60.0),)
     strategy = Strategy("my-app", scale_down_delay=600.0, abort_scale_down_delay=30.0, progress_deadline=600.0)
-    assert settings.apps == (App("my-app", "default", "shop", strategy, origin=settings.sources[0].origin),)
+    assert settings.apps == (
+        App("my-app", "default", "shop", strategy, origin=settings.sources[0].origin, check_hosts=("*",)),
+    )
 
 
 def test_the_example_sets_everything_and_is_valid() -> None:
@@ -69,7 +71,7 @@ sources:
     assert settings.sources == (SourceSettings("a", "ssh://git@example.com/a.git", branch("release/1.x"), 90.0, 2.0),)
     strategy = Strategy("front", scale_down_delay=0.0, abort_scale_down_delay=0.0, progress_deadline=3600.0)
     known = App("b", "web", "a", strategy, "apps/b", "v/f", "t", {"x": "1.10"}, origin=settings.sources[0].origin)
-    assert settings.apps == (replace(known, deletion_policy=DeletionPolicy.DELETE),)
+    assert settings.apps == (replace(known, deletion_policy=DeletionPolicy.DELETE, check_hosts=("*",)),)
 
 
 def test_accounts_and_powers_are_the_sources_unless_the_app_says_otherwise() -> None:
