@@ -174,10 +174,14 @@ class Schemas(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a check is about: a revision as it was rendered, and the addresses (IP) of its ready pods by their names."""
+    """What a check is about: a revision as it was rendered, and the addresses (IP) of its ready pods by their names.
+
+    `since` (epoch seconds) tells one analysis from an earlier of the same revision, as that of `core.check.Series`.
+    """
 
     desired: Desired
     pods: Mapping[str, str]
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

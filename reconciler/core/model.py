@@ -148,11 +148,24 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class JobTemplate:
+    """A Job that a check runs. It is rendered when it is run: what it is about are the pods that are ready then.
+
+    `variables` are those which do not depend on that. `digest` stands for the text, and for what it renders to.
+    """
+
+    template: Template
+    digest: str
+    variables: Mapping[str, Any] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` render to the same revision. `written` says where the values
-    stand, those that go over the others first.
+    Two releases with equal fields other than `commit` and `jobs` render to the same revision. `written` says where the
+    values stand, those that go over the others first. `jobs` are the templates of the Jobs that checks run, by their
+    paths in the app's folder.
     """
 
     commit: str
@@ -160,6 +173,7 @@ class Release:
     values: Mapping[str, Any]
     templates: tuple[Template, ...]
     written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
+    jobs: Mapping[str, Template] = field(default_factory=dict)
 
     def place_of(self, *keys: str) -> str:
         """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""
@@ -198,7 +212,8 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `jobs`: the Jobs that checks run, by
+    the paths of their templates in the app's folder; they are no part of what makes the revision.
     """
 
     app: App
@@ -211,6 +226,7 @@ class Desired:
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
     extras: tuple[Manifest, ...] = ()
+    jobs: Mapping[str, JobTemplate] = field(default_factory=dict)
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

@@ -1,0 +1,1 @@
+"""Measurements that checks ask for: one module for each kind of probe."""
