@@ -146,6 +146,10 @@ class Cluster(Protocol):
         """Deletes in the background, if it is still that very object at that version. False: it was gone already."""
         ...
 
+    async def user(self) -> str:
+        """As whom the API server knows whoever asks; '' if it does not say."""
+        ...
+
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """The data of a Secret, whosever it is, as it is now: one request. `Blocked` if it is not there or may not be
         read."""

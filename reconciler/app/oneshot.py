@@ -128,6 +128,12 @@ class Workbench:
         """Adds the cluster, for the commands that need it."""
         self._cluster, self._telemetry = cluster, telemetry
 
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster, with the rights of whoever called the command."""
+        assert self._cluster is not None
+        return self._cluster
+
     def changed(self, app: str) -> None:
         """An object of `app` changed in the cluster."""
         if app in self._loops:

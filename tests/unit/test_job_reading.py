@@ -57,7 +57,7 @@ async def test_a_changed_job_is_the_same_revision_and_another_check() -> None:
     [
         (None, "apps/shop/gates/smoke.yaml"),
         (b"a: \xff", "is not UTF-8 text"),
-        (b"x" * (1024 * 1024 + 1), "more than the 1024 KiB allowed"),
+        (b"x" * (1024 * 1024 + 1), "has 1048577 bytes"),
     ],
 )
 async def test_a_job_that_cannot_be_used_makes_the_app_invalid(content: bytes | None, told: str) -> None:
