@@ -20,13 +20,14 @@ from reconciler.app.settings_source import SourceSettings
 from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, Switch
 from reconciler.core.field import Field
 from reconciler.core.front import without_route
+from reconciler.core.job import written_jobs
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
 from reconciler.core.plan.view import ref_of
-from reconciler.core.render import identify, render, written
+from reconciler.core.render import identify, render, variables, written
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
 from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
 
@@ -269,7 +270,8 @@ class Workbench:
             identify(app, release)
             slot = Slot(Colour.BLUE, tip.commit)
             wanted = render(app, release, slot)
-            return Sight(app, wanted, error=self._unknown_to_kubernetes(written(app, release, slot)))
+            jobs = written_jobs(release.jobs.values(), variables(app, release, wanted.revision, slot))
+            return Sight(app, wanted, error=self._unknown_to_kubernetes((*written(app, release, slot), *jobs)))
         except ReconcilerError as error:
             return Sight(app, error=error)
 

@@ -7,7 +7,7 @@ can never be endpoints of anything that clients use. What its end means is told 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.core import strictyaml
@@ -73,8 +73,15 @@ def job_templates(
     Raises:
         Invalid: one cannot be rendered, is no Job, or asks for what is not allowed to the app.
     """
-    known = {**variables, "preview": variables.get("preview_service", "")}
-    return {path: _tried(desired, template, known) for path, template in templates.items()}
+    return {path: _tried(desired, template, variables) for path, template in templates.items()}
+
+
+def written_jobs(templates: Iterable[Template], variables: Mapping[str, Any]) -> tuple[Field, ...]:
+    """The Jobs as the templates write them for a pod that does not exist, each with where every field stands. Raises
+    `Invalid` for what is no YAML."""
+    known = _for_jobs(variables, _PLACEHOLDER)
+    documents = (document for template in templates for document in _drawn(template, known))
+    return tuple(Field(document, "Job", document.data) for document in documents)
 
 
 def gate_key(check: Check, desired: Desired) -> str:
@@ -141,8 +148,7 @@ def _rendered(
     desired: Desired, template: Template, variables: Mapping[str, Any], addresses: Sequence[str]
 ) -> dict[str, Any]:
     """The Job as the template writes it, held against all rules. Each time: it need not write the same each time."""
-    drawn = draw(template, {**variables, "pods": list(addresses)})
-    documents = strictyaml.load(drawn.text, drawn.template, lines=drawn.lines)
+    documents = _drawn(template, _for_jobs(variables, addresses))
     if len(documents) != 1:
         raise Invalid(f"renders {len(documents)} objects, and must render one Job", where=template.name)
     document = documents[0]
@@ -151,6 +157,16 @@ def _rendered(
     # Of JSON data, in which nothing is shared: YAML aliases make one mapping stand in two places.
     data: dict[str, Any] = json.loads(json.dumps(document.data))
     return data
+
+
+def _for_jobs(variables: Mapping[str, Any], addresses: Sequence[str]) -> Mapping[str, Any]:
+    """With what only a Job's template has."""
+    return {**variables, "preview": variables.get("preview_service", ""), "pods": list(addresses)}
+
+
+def _drawn(template: Template, variables: Mapping[str, Any]) -> tuple[strictyaml.Document, ...]:
+    drawn = draw(template, variables)
+    return strictyaml.load(drawn.text, drawn.template, lines=drawn.lines)
 
 
 def _check(root: Field, desired: Desired) -> None:

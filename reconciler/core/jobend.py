@@ -44,10 +44,13 @@ def why(job: Manifest, pods: Sequence[Manifest]) -> str:
     return printable("; ".join(each for each in (said, taken, *_troubles(pods)) if each))
 
 
-def why_unfinished(job: Manifest, pods: Sequence[Manifest], seconds: float) -> str:
-    """Why a Job that had `seconds` is not finished."""
+def why_unfinished(pods: Sequence[Manifest] | None, seconds: float) -> str:
+    """Why a Job that had `seconds` is not finished. `pods` None: they could not be seen."""
+    late = f"the Job was not complete after {seconds:g}s"
+    if pods is None:
+        return f"{late}, and it could not be seen whether it ran at all"
     if has_started(pods):
-        return f"the Job was not complete after {seconds:g}s"
+        return late
     nothing = f"no container of the Job was started within {seconds:g}s"
     if not pods:
         return (

@@ -277,6 +277,15 @@ async def test_what_a_quota_refuses_is_named(bench: Bench) -> None:
     assert await bench.jobs() == []
 
 
+async def test_a_field_that_jobs_have_not_is_named(bench: Bench) -> None:
+    text = SMOKE.replace("terminationGracePeriodSeconds", "terminationGracePeriod") % (IMAGE, "Never", "[]")
+    subject = replace(bench.subject(), desired=_rendered(bench.app, {"gates/smoke.yaml": Template("s", text)}))
+    found = await bench.prober().measure(check(), subject)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert 'unknown field "spec.template.spec.terminationGracePeriod"' in found.reason
+    assert await bench.jobs() == []
+
+
 async def test_a_job_of_somebody_elses_is_left_alone(bench: Bench) -> None:
     subject = bench.subject()
     name = f"shop-smoke-{subject.desired.revision}-1"

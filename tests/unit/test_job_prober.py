@@ -150,6 +150,9 @@ async def test_a_result_stands_though_the_rest_fails() -> None:
     found = await prober(Deaf(COMPLETE)).measure(CHECK, subject())
     assert found.outcome is Outcome.PASSED
     assert "(not to be read: nobody may list pods)" in found.measured
+    unknown = await prober(Deaf()).measure(CHECK, subject())
+    assert unknown.outcome is Outcome.INCONCLUSIVE
+    assert unknown.reason == "the Job was not complete after 30s, and it could not be seen whether it ran at all"
 
 
 async def test_a_job_that_was_not_read_with_the_app_is_inconclusive() -> None:

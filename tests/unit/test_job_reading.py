@@ -7,7 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.adapters.schemas import KubernetesSchemas
 from reconciler.app.observe import Eyes, read_release
+from reconciler.app.oneshot import Workbench
+from reconciler.app.settings import Settings
 from reconciler.core.check import Check, PrePromotion
 from reconciler.core.job import gate_key
 from reconciler.core.model import App
@@ -18,8 +21,9 @@ from tests.fakes.git import Content, FakeRepository
 from tests.fakes.rendering import APP as SHOP
 from tests.fakes.rendering import DEPLOYMENT, SERVICE
 from tests.fakes.world import APP as WORLD_APP
-from tests.fakes.world import World, drive
+from tests.fakes.world import FakeClock, World, drive
 from tests.unit.test_job import SMOKE
+from tests.unit.test_oneshot import SOURCE
 
 CHECK = Check("smoke", JobProbe("gates/smoke.yaml"))
 FILES: Mapping[str, Content] = {
@@ -79,3 +83,16 @@ def test_what_is_active_is_still_looked_after_though_its_commit_has_no_such_job(
     standing = drive(eyes.see_standing(desired, observed))
     assert standing is not None and standing.version == "v1"
     assert desired.jobs and not standing.jobs
+
+
+async def test_validate_holds_a_job_against_kubernetes_schemas() -> None:
+    repository = FakeRepository()
+    misspelt = SMOKE.replace("kind: Job\nspec:\n", "kind: Job\nspec:\n  backofLimit: 1\n").encode()
+    for smoke, told in (
+        (FILES["apps/shop/gates/smoke.yaml"], ""),
+        (misspelt, "gates/smoke.yaml:4: Job: `spec.backofLimit`"),
+    ):
+        repository.commit({**FILES, "apps/shop/gates/smoke.yaml": smoke})
+        bench = Workbench(Settings((replace(SOURCE, name=APP.source),), (APP,)), FakeClock(), lambda _: repository)
+        [sight] = await bench.render([], KubernetesSchemas.of("1.34"))
+        assert (told in str(sight.error)) if told else sight.error is None, sight.error

@@ -70,9 +70,10 @@ def test_why_it_is_not_finished_depends_on_whether_it_ever_ran() -> None:
     assert not has_started([pod(containerStatuses=[waiting])])
     assert has_started([pod(containerStatuses=[restarted])])
     assert has_started([pod(initContainerStatuses=[{"name": "i", "state": {"running": {}}}])])
-    assert "ErrImagePull (no such image)" in why_unfinished(job(), [pod(containerStatuses=[waiting])], 5)
-    assert "A quota or a policy" in why_unfinished(job(), [], 5)
-    assert why_unfinished(job(), [pod(containerStatuses=[restarted])], 2.5) == "the Job was not complete after 2.5s"
+    assert "ErrImagePull (no such image)" in why_unfinished([pod(containerStatuses=[waiting])], 5)
+    assert "A quota or a policy" in why_unfinished([], 5)
+    assert "could not be seen" in why_unfinished(None, 5)
+    assert why_unfinished([pod(containerStatuses=[restarted])], 2.5) == "the Job was not complete after 2.5s"
 
 
 def test_the_log_read_is_that_of_what_failed_last() -> None:

@@ -39,9 +39,11 @@ class KubernetesJobs:
         return found
 
     async def create(self, job: Manifest) -> Manifest:
-        """Makes it; `Conflict` if one of its name exists. Needs `create` on jobs."""
+        """Makes it; `Conflict` if one of its name exists, `Invalid` if it has a field that Jobs have not, which would
+        be left out quietly otherwise. Needs `create` on jobs."""
         path = JOB.path(job["metadata"]["namespace"])
-        return await send(self.api, "POST", path, query={"fieldManager": APPLY_MANAGER}, body=job, account=self.account)
+        query = {"fieldManager": APPLY_MANAGER, "fieldValidation": "Strict"}
+        return await send(self.api, "POST", path, query=query, body=job, account=self.account)
 
     async def delete(self, job: Manifest) -> None:
         """Deletes it with its pods, in the background, if that very one is still there. Needs `delete` on jobs."""

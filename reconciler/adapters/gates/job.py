@@ -201,19 +201,20 @@ class _Run:
     async def _conclude(self, job: Manifest) -> Measurement:
         self.prober.tells(job)
         pods, log = await self._last_words(job)
-        outcome = outcome_of(job, pods)
+        outcome = outcome_of(job, pods or ())
         if outcome is None:
-            reason = why_unfinished(job, pods, self.check.timeout)
-            ended = Outcome.FAILED if has_started(pods) else Outcome.INCONCLUSIVE
+            reason = why_unfinished(pods, self.check.timeout)
+            ended = Outcome.FAILED if has_started(pods or ()) else Outcome.INCONCLUSIVE
         else:
-            reason, ended = why(job, pods), outcome
+            reason, ended = why(job, pods or ()), outcome
         if outcome in (None, Outcome.PASSED):
             await self._delete(job)
         return Measurement(ended, measured(job, log), reason)
 
-    async def _last_words(self, job: Manifest) -> tuple[Sequence[Manifest], str]:
-        """Its pods, and the end of its log. What cannot be read is no reason to doubt how it ended."""
-        pods: Sequence[Manifest] = ()
+    async def _last_words(self, job: Manifest) -> tuple[Sequence[Manifest] | None, str]:
+        """Its pods (None: not to be seen), and the end of its log. What cannot be read is no reason to doubt how it
+        ended."""
+        pods: Sequence[Manifest] | None = None
         try:
             pods = await self.jobs.pods(job)
             found = speaker(pods) if has_started(pods) else None
