@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reconciler.app.approve import Consent, described
 from reconciler.app.oneshot import Sight
 from reconciler.app.verdict import Verdict
 from reconciler.core.health import explain
@@ -193,6 +194,31 @@ def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
     for line in (error.untouched, error.todo):
         if line:
             console.print(Text(f"      {line}"), soft_wrap=True)
+
+
+def consent(given: Consent, console: Console) -> None:
+    """What was approved or withdrawn, what that is bound to, and what comes next."""
+    desired, approval = given.desired, given.approval
+    verb = "withdrawn" if given.withdrawn else "approved before" if given.already else "approved"
+    console.print(Text.assemble((f"{verb} ", "green"), f"{desired.app.name}  {described(desired)}"), soft_wrap=True)
+    lines = [f"The approval was given {approval}"] if given.withdrawn or given.already else [f"Given by {approval.by}"]
+    if given.user not in ("", approval.by):
+        lines.append(f"The API server knows you as {given.user}, and that is what its audit log says")
+    if not given.withdrawn:
+        lines.append("It counts for this revision and this commit alone: after another commit it is to be given again")
+    lines.append(_next(given))
+    for line in lines:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _next(given: Consent) -> str:
+    made, app = given.sight.plan, given.sight.app
+    if app.suspend:
+        return "The app is suspended: traffic moves only once it is not any more"
+    if given.withdrawn:
+        return "Traffic stays where it is until it is approved again, unless the daemon has moved it just now"
+    now = f" Now: {made.phase.value}{f', {made.reason}' if made.reason else ''}" if made else ""
+    return f"The daemon moves traffic to it as soon as nothing else is to be waited for.{now}"
 
 
 def _headline(app: str, version: str, revision: str, phase: Phase, reason: str) -> Text:

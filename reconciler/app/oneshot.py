@@ -20,13 +20,14 @@ from reconciler.app.settings_source import SourceSettings
 from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, ScaleDown, Switch
 from reconciler.core.field import Field
 from reconciler.core.front import without_route
+from reconciler.core.job import written_jobs
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
 from reconciler.core.plan.view import ref_of
-from reconciler.core.render import identify, render, written
+from reconciler.core.render import identify, render, variables, written
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
 from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
 
@@ -129,6 +130,12 @@ class Workbench:
     def join(self, cluster: Cluster, telemetry: Telemetry) -> None:
         """Adds the cluster, for the commands that need it."""
         self._cluster, self._telemetry = cluster, telemetry
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster, with the rights of whoever called the command."""
+        assert self._cluster is not None
+        return self._cluster
 
     def changed(self, app: str) -> None:
         """An object of `app` changed in the cluster."""
@@ -277,7 +284,8 @@ class Workbench:
             identify(app, release)
             slot = Slot(Colour.BLUE, tip.commit)
             wanted = render(app, release, slot)
-            return Sight(app, wanted, error=self._unknown_to_kubernetes(written(app, release, slot)))
+            jobs = written_jobs(release.jobs.values(), variables(app, release, wanted.revision, slot))
+            return Sight(app, wanted, error=self._unknown_to_kubernetes((*written(app, release, slot), *jobs)))
         except ReconcilerError as error:
             return Sight(app, error=error)
 

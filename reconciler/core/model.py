@@ -156,11 +156,24 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class JobTemplate:
+    """A Job that a check runs. It is rendered when it is run: what it is about are the pods that are ready then.
+
+    `variables` are those which do not depend on that. `digest` stands for the text, and for what it renders to.
+    """
+
+    template: Template
+    digest: str
+    variables: Mapping[str, Any] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` and `approved` render to the same revision. `written` says where
-    the values stand, those that go over the others first. `approved` are the revisions in the approval file.
+    Two releases with equal fields other than `commit`, `approved` and `jobs` render to the same revision. `written`
+    says where the values stand, those that go over the others first. `approved` are the revisions in the approval file,
+    `jobs` the templates of the Jobs that checks run, by their paths in the app's folder.
     """
 
     commit: str
@@ -169,6 +182,7 @@ class Release:
     templates: tuple[Template, ...]
     written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
     approved: frozenset[str] = frozenset()
+    jobs: Mapping[str, Template] = field(default_factory=dict)
 
     def place_of(self, *keys: str) -> str:
         """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""
@@ -210,7 +224,8 @@ class Desired:
     (`core.further`). All carry this daemon's labels and are named and namespaced. `approved` are the revisions that the
     approval file names; `same_as` is an earlier commit that was found to say just the same of the app, or ''.
     `committed`: when (epoch seconds) the commit was made that first asked for it; None if that is not known, or of no
-    use any more.
+    use any more. `jobs`: the Jobs that checks run, by the paths of their templates in the app's folder; they are no
+    part of what makes the revision.
     """
 
     app: App
@@ -226,6 +241,7 @@ class Desired:
     approved: frozenset[str] = frozenset()
     same_as: str = ""
     committed: float | None = None
+    jobs: Mapping[str, JobTemplate] = field(default_factory=dict)
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

@@ -105,7 +105,7 @@ def _object(document: Document, app: App) -> Object:
     root = Field(document, kind, document.data)
     name = root["metadata"].mapping()["name"].text(_name_rule(kind))
     root = Field(document, f"{kind} {name}", document.data)
-    _check_metadata(root["metadata"], app)
+    check_metadata(root["metadata"], app)
     return Object(resource, name, root)
 
 
@@ -130,7 +130,8 @@ def _name_rule(kind: str) -> Any:
     return naming.wrong_service_name if kind == "Service" else naming.wrong_subdomain
 
 
-def _check_metadata(metadata: Field, app: App) -> None:
+def check_metadata(metadata: Field, app: App) -> None:
+    """Raises `Invalid` for metadata that is not for templates, or leads to another namespace than the app's."""
     namespace = metadata["namespace"]
     if namespace.value is not None and namespace.text() != app.namespace:
         raise namespace.fault(

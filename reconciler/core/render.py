@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from reconciler.core import builtin_values, strictyaml
 from reconciler.core.field import Field
 from reconciler.core.front import ROUTE_FIELDS
 from reconciler.core.further import check_further, finished, further_content, is_coloured, noted_kinds
+from reconciler.core.job import job_templates
 from reconciler.core.model import (
     ANNOTATION_COMMIT,
     ANNOTATION_COMPONENT,
@@ -96,7 +97,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
     def own(each: Object) -> dict[str, Any]:
         return _corresponding(_labelled(each, app, {**shared, **coloured}), component(each))
 
-    return Desired(
+    desired = Desired(
         app=app,
         commit=release.commit,
         version=release.version,
@@ -116,6 +117,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         extras=tuple(_further(each, app, shared, coloured) for each in objects.others),
         approved=release.approved,
     )
+    return replace(desired, jobs=job_templates(desired, release.jobs, variables(app, release, revision, slot)))
 
 
 def written(app: App, release: Release, slot: Slot) -> tuple[Field, ...]:

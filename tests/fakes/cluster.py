@@ -53,6 +53,7 @@ class FakeCluster:
         self.fail_next_write: ReconcilerError | None = None
         self.lose_next_answer: ReconcilerError | None = None
         self.back_since: float | None = None
+        self.username = ""
         self.rights: dict[Account, set[tuple[str, str]]] = {}
         """What each account may do: (verb, plural of the kind)."""
         self.acted: list[tuple[Account, str]] = []
@@ -167,6 +168,9 @@ class FakeCluster:
         del self.objects[key], self.owners[key]
         with_failure()
         return True
+
+    async def user(self) -> str:
+        return self.username
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         found = self.objects.get(("Secret", namespace, name))
@@ -336,6 +340,9 @@ class ActingCluster:
     async def delete(self, namespace: str, ref: Ref) -> bool:
         self._require("delete", kind=ref.kind)
         return await self._cluster.delete(namespace, ref)
+
+    async def user(self) -> str:
+        return await self._cluster.user()
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         return await self._cluster.secret(namespace, name)

@@ -6,14 +6,13 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 
 from __future__ import annotations
 
-import json
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
-from reconciler.core.consent import APPROVED
+from reconciler.core.consent import Approval, write_approval
 from reconciler.core.event import Event
 from reconciler.core.front import ROUTE_FIELDS, route_of
 from reconciler.core.health import known_enough
@@ -370,10 +369,10 @@ class World:
 
     def approve(self, revision: str, commit: str) -> None:
         """As `reconciler approve` writes it on every workload of a revision."""
-        word = json.dumps({"revision": revision, "commit": commit, "by": "ann", "at": self.clock.now()})
+        word = write_approval(Approval(revision, commit, "ann", self.clock.now()))
         for live in (each.live for each in self.observed.workloads if each.revision == revision):
             meta = live["metadata"]
-            notes = {**(meta.get("annotations") or {}), APPROVED: word}
+            notes = {**(meta.get("annotations") or {}), **word}
             self.cluster.put({**live, "metadata": {**meta, "annotations": notes}}, "reconciler-approval")
 
     @property

@@ -12,6 +12,7 @@ from reconciler.core.action import NoteEvidence
 from reconciler.core.check import Check, Outcome, PrePromotion, Result, Series, Stage
 from reconciler.core.consent import is_approved
 from reconciler.core.evidence import Evidence
+from reconciler.core.job import gate_key
 from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Claim, format_time
 from reconciler.core.phase import Phase
@@ -43,7 +44,7 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     done = {each: view.results[each] for each in series if each in view.results}
     if bad := [(each, result) for each, result in done.items() if result.outcome is not Outcome.PASSED]:
         return Gate(Phase.PROVING, _failure(bad), checks=frozenset(done), failed=True)
-    passed = found.passed | {each.check.key for each in done}
+    passed = found.passed | {gate_key(each.check, view.desired) for each in done}
     seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
     left = [each for each in series if each not in done]
     closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
@@ -60,7 +61,7 @@ def results_used(view: View, claim: Claim, target: LiveRevision) -> frozenset[Se
 def _all(view: View, claim: Claim, target: LiveRevision) -> list[Series]:
     """The checks of this promotion that are not on record as passed."""
     known = evidence_of(target, claim).passed
-    return [_series(each, claim, target) for each in _wanted(view).checks if each.key not in known]
+    return [_series(each, claim, target) for each in _wanted(view).checks if gate_key(each, view.desired) not in known]
 
 
 def evidence_of(target: LiveRevision | None, claim: Claim) -> Evidence:
@@ -148,5 +149,5 @@ OUTSIDE = "no release window is open"
 
 def approval(view: View, target: LiveRevision) -> str:
     """Who approved the desired revision for this commit, in words; '' if nobody did."""
-    found = next(filter(None, (is_approved(view.desired, each.live) for each in target.workloads)), None)
-    return f"approved by {found.by}" if found else ""
+    found = next(filter(None, (is_approved(view.desired, each) for each in target.workloads)), None)
+    return f"approved {found}" if found else ""
