@@ -17,6 +17,7 @@ from reconciler.core.action import (
     Follow,
     Handover,
     Move,
+    Preview,
     Prune,
     Purpose,
     Ref,
@@ -30,7 +31,7 @@ from reconciler.core.adoption import adopted, is_taken
 from reconciler.core.event import EVENTS, event
 from reconciler.core.memory import Active, read_claim
 from reconciler.core.model import WORKLOADS, Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SWITCH_MANAGER, other_managers
 from reconciler.core.plan.manifests import with_reason
 from reconciler.core.policy import is_further
 from reconciler.core.quota import shortages
@@ -71,8 +72,8 @@ class Executor:
                 about = moved
             case Remember():
                 about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.front)
-            case Handover():
-                await self._hand_over(action)
+            case Handover() | Preview():
+                await self._own(action)
             case Retire() | Prune():
                 deleted = [await self.cluster.delete(desired.app.namespace, each) for each in action.objects]
                 if not any(deleted):
@@ -172,6 +173,8 @@ class Executor:
                 self._switched(desired, about, action.to, action.source, action.began, action.reason, _moved(action))
                 if action.rollback:
                     self._rolled_back(desired, about, action)
+            case Preview():
+                self._previewed(action, desired, about)
             case Remember() if action.event:
                 self._remembered(action, desired, about)
             case Prune():
@@ -228,12 +231,26 @@ class Executor:
         fields = came_from(action.source)
         self._emit("rolled_back", desired, about, **fields, duration=took, reason=action.reason)
 
+    def _previewed(self, action: Preview, desired: Desired, about: Manifest | None) -> None:
+        colour = action.colour.value if action.colour else None
+        to = {**who(desired), "revision": action.revision, "version": action.version, "colour": colour}
+        known = {key: value for key, value in to.items() if value is not None}
+        name, source = str(action.service).replace(" ", "/"), action.source or None
+        fields = {**known, "object": name, "from_revision": source, "reason": action.reason}
+        self.telemetry.emit(event("preview_moved", **fields), about)
+
     def _remembered(self, action: Remember, desired: Desired, about: Manifest | None) -> None:
         fields: dict[str, object] = {"reason": action.reason} if action.reason else {}
         fields |= _REJECTED if action.event == "rejected" else {}
         if action.began is not None:
             fields["duration"] = round(self.clock.now() - action.began, 3)
         self._emit(action.event, desired, about, **fields)
+
+    async def _own(self, action: Handover | Preview) -> None:
+        if isinstance(action, Preview):
+            await self.cluster.apply(action.manifest, PREVIEW_MANAGER, action.service)
+        else:
+            await self._hand_over(action)
 
     async def _hand_over(self, action: Handover) -> None:
         """In this order every field has an owner at every moment, so nothing is reset on the way."""

@@ -17,11 +17,11 @@ from reconciler.app.observe import read_release
 from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, Switch
+from reconciler.core.action import Apply, CreateFront, Follow, Move, Preview, Purpose, Ref, RequireFree, Switch
 from reconciler.core.field import Field
 from reconciler.core.front import without_route
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
+from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
@@ -75,6 +75,8 @@ def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write
                 found += [*map(_write, action.along), Write(action.manifest, SWITCH_MANAGER, action.front)]
             case Follow():
                 found += map(_write, action.moves)
+            case Preview():
+                found.append(Write(action.manifest, PREVIEW_MANAGER, action.service))
     if observed.front and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
         found += _later(desired, observed)
         found += [Write(each.manifest, APPLY_MANAGER, each.live) for each in ahead(desired, observed)]

@@ -46,6 +46,15 @@ class _Strategy(Model):
     auto_promotion_enabled: Literal[True] = Field(
         default=True, description="Switch as soon as the new revision is ready."
     )
+    preview_service: ServiceName | None = Field(
+        default=None,
+        description="A Service that leads to a new revision as soon as that is there. Made if the templates lack it, "
+        "as a headless one with the active Service's ports.",
+    )
+    preview_service_when_idle: Literal["stay", "active"] = Field(
+        default="stay",
+        description="Where it leads while nothing is promoted: it stays where it is, or goes to the active revision.",
+    )
     scale_down_delay: Annotated[Seconds, at_least(0.0)] = duration(
         "10m", "How long the former revision stays warm for a quick rollback."
     )
@@ -171,6 +180,8 @@ def _app(
         abort_scale_down_delay=model.strategy.abort_scale_down_delay,
         progress_deadline=model.strategy.progress_deadline,
         preview_replica_count=model.strategy.preview_replica_count,
+        preview_service=model.strategy.preview_service or "",
+        preview_idles_on_active=model.strategy.preview_service_when_idle == "active",
     )
     return App(
         name=name,

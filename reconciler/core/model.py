@@ -63,6 +63,9 @@ class Strategy:
     Between "every pod is ready" and the switch stand, in this order, `pre_promotion`, an approval unless
     `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
     switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes Git say so, too.
+
+    `preview_service` leads to a new revision while that is proved ('': there is none). It stays where it is afterwards,
+    or with `preview_idles_on_active` goes to the active revision.
     """
 
     active_service: str
@@ -76,6 +79,8 @@ class Strategy:
     pre_promotion: PrePromotion = field(default_factory=PrePromotion)
     post_promotion: PostPromotion | None = None
     revert_in_git: bool = False
+    preview_service: str = ""
+    preview_idles_on_active: bool = False
 
     @property
     def front(self) -> tuple[str, str]:
@@ -198,7 +203,8 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `preview` is the preview Service, if
+    the app has one, leading to this revision; it is no front, since no client's traffic depends on it.
     """
 
     app: App
@@ -211,6 +217,7 @@ class Desired:
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
     extras: tuple[Manifest, ...] = ()
+    preview: Manifest | None = None
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

@@ -11,6 +11,7 @@ from reconciler.core.memory import Rejection
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.manifests import Size, workload_manifest
+from reconciler.core.plan.preview import idle
 from reconciler.core.plan.promote import preconditions
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -22,17 +23,18 @@ def hold(view: View, rejection: Rejection) -> Plan:
     """Nothing moves until Git changes; the failed pods stay a while to be looked at, then scale to zero."""
     if moved := put_back(view):
         return Plan(Phase.REJECTED, rejection.reason, (moved,))
-    target = view.target
+    target, (preview, preview_due) = view.target, idle(view)
     due_down = rejection.at + view.desired.app.strategy.abort_scale_down_delay
     if target is None or not _may_go(view, target) or view.now < due_down:
         leftovers, due = clean_up(view)
         wait = due_down if target and _may_go(view, target) else None
-        wake_at = min(filter(None, (due, wait)), default=None)
-        writes = (*leftovers, *stand_in(view), *upkeep_of_active(view))
+        wake_at = min(filter(None, (due, wait, preview_due)), default=None)
+        writes = (*leftovers, *stand_in(view), *upkeep_of_active(view), *preview)
         return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), wake_at)
     leftovers, due = clean_up(view, going=target.workloads)
-    writes = (*leftovers, *_scale_down(view, rejection), *upkeep_of_active(view))
-    return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), due)
+    writes = (*leftovers, *_scale_down(view, rejection), *upkeep_of_active(view), *preview)
+    wake_at = min(filter(None, (due, preview_due)), default=None)
+    return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), wake_at)
 
 
 def _may_go(view: View, target: LiveRevision) -> bool:

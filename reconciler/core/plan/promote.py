@@ -18,6 +18,7 @@ from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
+from reconciler.core.plan.preview import before_switch, bring_up
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -46,10 +47,12 @@ def promote(view: View) -> Plan:
     unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
     if target is None or unready or not is_fit(view, target):
         return _await_ready(view, claim, applies, Phase.APPLYING if unready else Phase.PROGRESSING)
+    if first := before_switch(view):
+        return first
     # Traffic moves first. (A write on a workload just before would keep its controller, and so kube-proxy, busy in
     # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
-    first = applies if is_doomed(view) else ()
-    return Plan(Phase.SWITCHING, explain(target), (*first, promotion(view, claim)))
+    claims = applies if is_doomed(view) else ()
+    return Plan(Phase.SWITCHING, explain(target), (*claims, promotion(view, claim)))
 
 
 _NEED_NO_WAIT = (Purpose.REUSE, Purpose.NOTE)
@@ -65,7 +68,7 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     ahead = deadline if deadline > view.now else None
     absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
     reason = explain(view.target) if view.target else absent
-    writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view))
+    writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view), *bring_up(view))
     told = trouble_from(view.target, view.now) if view.target else None
     wake_at = min(filter(None, (ahead, due, told)), default=None)
     noted = (used,) if (used := note_before(view)) else ()
@@ -87,6 +90,7 @@ def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
     somebody else, or to one of ours that lost its labels and is serving. What may be adopted is adopted first."""
     there = {(each.kind, each.name) for each in view.observed.fronts}
     missing = [each for each in view.desired.fronts if (each["kind"], each["metadata"]["name"]) not in there]
+    missing += [view.desired.preview] if view.desired.preview and not view.observed.preview else []
     if not missing or not writes:
         return ()
     free = tuple(map(RequireFree, missing))
