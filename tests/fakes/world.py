@@ -147,6 +147,8 @@ class GuardedCluster(FakeCluster):
         coloured = LABEL_REVISION in (manifest["metadata"].get("labels") or {})
         if manager == PREVIEW_MANAGER:
             self._check_preview(manifest, live)
+        elif live is None and manifest["metadata"]["name"] == self.strategy.preview_service:
+            assert route_of(manifest), "a headless Service made without a selector can never get one"
         elif manifest["kind"] in ROUTE_FIELDS and manager != SWITCH_MANAGER and not coloured:
             assert not route_of(manifest), "one-writer: an apply carries the route"
         if manifest["kind"] in WORKLOADS:

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from reconciler.core.action import Action, Apply, Preview, Prune, Purpose
 from reconciler.core.front import route_of, same_route, selector_in, without_route
 from reconciler.core.model import LABEL_REVISION, Desired, Manifest
-from reconciler.core.observed import Front, made_by_us
+from reconciler.core.observed import APPLY_MANAGER, Front, made_by_us
 from reconciler.core.phase import Phase
+from reconciler.core.place import entries, holds
 from reconciler.core.plan.manifests import annotated, identity_of, switch_manifest
 from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, written_over
@@ -47,7 +48,7 @@ def before_switch(view: View) -> Plan | None:
     if view.desired.preview is None or _goes_back(view) or nobody_serves(view):
         return None
     if _noted_revision(live) != view.desired.revision and (first := bring_up(view)):
-        return Plan(Phase.PROGRESSING, f"every pod is ready; {first[0]} comes before the switch", first)
+        return Plan(Phase.PROGRESSING, "every pod is ready; the preview Service is led there before the switch", first)
     until = quiet_from(view)
     if until is None or view.now >= until:
         return None
@@ -111,11 +112,15 @@ def _at_rest(view: View) -> Iterator[Action]:
 
 def _lead(view: View, to: Desired, reason: str, selector: Mapping[str, str] | None = None) -> Iterator[Action]:
     """One step towards the preview Service as `to` has it: it is made or made anew, moved, and then whatever else of it
-    is put right. With `selector`, it leads there instead."""
+    is put right. With `selector`, it leads there instead.
+
+    It is made with its selector, which the manager of the rest lets go of as soon as the preview's own has it: to a
+    headless Service without one Kubernetes gives addresses of both families, and with these it could never get one.
+    """
     live, rendered = view.observed.preview, to.preview
     assert rendered is not None
     if live is None:
-        yield Apply(without_route(rendered), Purpose.RELEASE)
+        yield Apply(rendered, Purpose.RELEASE)
         return
     if live.live["metadata"].get("deletionTimestamp"):
         return
@@ -129,20 +134,22 @@ def _lead(view: View, to: Desired, reason: str, selector: Mapping[str, str] | No
     manifest, found = compared(view, without_route(rendered), live.live)
     if found:
         yield Apply(manifest, purpose_of(found), ref_of(live), found, over=_over(rendered, live))
+    elif any(e.get("manager") == APPLY_MANAGER and holds(e, ("spec", "selector")) for e in entries(live.live)):
+        yield Apply(manifest, Purpose.NOTE, ref_of(live))
 
 
 def _move(view: View, live: Front, selector: Mapping[str, str], reason: str) -> Preview:
     revision, noted = selector[LABEL_REVISION], read_note(live.live)
     there = view.observed.revision(revision)
-    by_hand = noted == selector and not same_route(live.route, {"selector": noted})
+    there_already = same_route(live.route, {"selector": selector})
     return Preview(
         service=ref_of(live),
         manifest=annotated(switch_manifest(identity_of(live), None, {"selector": selector}), write_note(selector)),
         revision=revision,
         version=there.version if there else None,
         colour=there.colour if there else None,
-        source=leads_to(live),
-        reason=moved_by_hand(live) if by_hand else reason,
+        source="" if there_already else leads_to(live),
+        reason=moved_by_hand(live) if noted == selector and not there_already else reason,
     )
 
 
