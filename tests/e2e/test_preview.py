@@ -129,6 +129,7 @@ def test_on_a_rollback_the_active_service_moves_first_and_the_preview_follows(
     one = scene.cluster.active_revision(APP)
     scene.settle(scene.release("v2.0.0"))
     two = scene.cluster.active_revision(APP)
+    scene.load.wait_for_count(600)  # or kube-proxy would still be busy with the switch to v2.0.0
     since = scene.daemon.mark()
     before = len(scene.audit.writes())
     commit = scene.repository.revert()

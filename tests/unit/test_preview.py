@@ -455,6 +455,19 @@ def test_a_foreign_service_of_its_name_blocks_the_app_before_anything_is_applied
     assert service(world)["spec"] == foreign["spec"]
 
 
+def test_a_foreign_service_of_its_name_keeps_nobody_from_being_served() -> None:
+    """The active Service is deleted while Git wants another version, and somebody has taken the preview's name."""
+    world = of(HEADLESS)
+    world.controllers.everything()
+    world.commit("v2.0.0")
+    world.daemon.poll()
+    world.cluster.remove("Service", NAMESPACE, NAME)
+    world.cluster.put({"kind": "Service", "metadata": {"name": NAME, "namespace": NAMESPACE}, "spec": {}})
+    world.cluster.remove("Service", NAMESPACE, "my-app")
+    world.daemon.turn()
+    assert world.active_version == "v1.0.0"
+
+
 # --- changes of the configuration, and the end ---
 
 

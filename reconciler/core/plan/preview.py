@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from reconciler.core.action import Action, Apply, Preview, Prune, Purpose
+from reconciler.core.action import Action, Apply, Preview, Prune, Purpose, RequireFree
 from reconciler.core.front import route_of, same_route, selector_in, without_route
 from reconciler.core.model import LABEL_REVISION, Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, Front, made_by_us
@@ -39,6 +39,15 @@ def bring_up(view: View) -> tuple[Action, ...]:
     return tuple(_lead(view, view.desired, f"{view.desired.version} is being promoted"))
 
 
+def require_free(view: View) -> tuple[RequireFree, ...]:
+    """That nobody else's Service has its name is known before a revision is begun. Where the active Service was deleted
+    and something can stand in for it, nothing is asked: clients come first."""
+    begun = view.target is not None or (view.front is None and view.observed.revisions)
+    if view.desired.preview is None or view.observed.preview or begun:
+        return ()
+    return (RequireFree(view.desired.preview),)
+
+
 def before_switch(view: View) -> Plan | None:
     """What a switch to the desired revision, which is ready, has to wait for on account of the preview; None: nothing.
 
@@ -59,9 +68,11 @@ def before_switch(view: View) -> Plan | None:
 def quiet_from(view: View) -> float | None:
     """From when on (epoch seconds) kube-proxy has nothing to do on account of the preview Service, which is not
     headless: a second after it was last written, and after the last pod behind it became ready. None: nobody has to
-    wait for that."""
+    wait for that. (An Ingress is not switched by kube-proxy.)"""
     live, target = view.observed.preview, view.target
     if live is None or target is None or is_headless(live.live) or _goes_back(view) or nobody_serves(view):
+        return None
+    if view.front and view.front.kind == "Ingress":
         return None
     led = target.revision in {each.revision for each in view.led_to(live)}
     ready = (pod.ready_since for pod in target.pods if pod.ready and led)

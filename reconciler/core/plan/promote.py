@@ -18,7 +18,7 @@ from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
-from reconciler.core.plan.preview import before_switch, bring_up
+from reconciler.core.plan.preview import before_switch, bring_up, require_free
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -71,8 +71,8 @@ def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Ph
     writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view), *bring_up(view))
     told = trouble_from(view.target, view.now) if view.target else None
     wake_at = min(filter(None, (ahead, due, told)), default=None)
-    noted = (used,) if (used := note_before(view)) else ()
-    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *noted, *writes), wake_at)
+    noted, free = (used,) if (used := note_before(view)) else (), require_free(view)
+    return Plan(phase, reason, (*preconditions(view, writes), *free, *_room(view, applies), *noted, *writes), wake_at)
 
 
 def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:
@@ -90,7 +90,6 @@ def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
     somebody else, or to one of ours that lost its labels and is serving. What may be adopted is adopted first."""
     there = {(each.kind, each.name) for each in view.observed.fronts}
     missing = [each for each in view.desired.fronts if (each["kind"], each["metadata"]["name"]) not in there]
-    missing += [view.desired.preview] if view.desired.preview and not view.observed.preview else []
     if not missing or not writes:
         return ()
     free = tuple(map(RequireFree, missing))
