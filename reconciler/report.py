@@ -74,7 +74,8 @@ def _coming(sight: Sight) -> tuple[str, ...]:
 
 
 def statuses(sights: Iterable[Sight], console: Console) -> None:
-    """One table: a row per revision of each app, the active one marked."""
+    """One table: a row per revision of each app, the active one marked. Then where preview Services lead."""
+    sights = tuple(sights)
     table = Table(box=None, pad_edge=False)
     for heading in ("APP", "PHASE", "WANTED", "REVISION", "VERSION", "COLOUR", "ROLE", "PODS", "SINCE", "NOTE"):
         table.add_column(heading, no_wrap=heading != "NOTE", overflow="fold")
@@ -85,6 +86,21 @@ def statuses(sights: Iterable[Sight], console: Console) -> None:
             table.add_row(*app, *map(Text, cells))
             app = (Text(), Text(), Text())
     console.print(table)
+    for sight in sights:
+        if preview := _preview(sight):
+            console.print(Text(f"{sight.app.name}: {preview}"), soft_wrap=True)
+
+
+def _preview(sight: Sight) -> str:
+    """Where the preview Service leads; '' if the app has none, or it is not known."""
+    name = sight.app.strategy.preview_service
+    if not name or sight.observed is None:
+        return ""
+    live = sight.observed.preview
+    if live is None:
+        return f"preview Service {name} is not there"
+    led = ", ".join(f"{each.revision} ({each.version})" for each in led_to(sight.observed, live))
+    return f"preview Service {name} leads to {led or 'nothing'}"
 
 
 def _standing(sight: Sight) -> tuple[Text, Text, Text]:
@@ -160,7 +176,14 @@ def manifests(sights: Iterable[Sight], out: TextIO) -> None:
     for sight in sights:
         if sight.desired:
             wanted = sight.desired
-            documents = [*wanted.configs, *map(_with_replicas, wanted.components), *wanted.fronts, *wanted.extras]
+            preview = (wanted.preview,) if wanted.preview else ()
+            documents = [
+                *wanted.configs,
+                *map(_with_replicas, wanted.components),
+                *preview,
+                *wanted.fronts,
+                *wanted.extras,
+            ]
             yaml.safe_dump_all(documents, out, sort_keys=False, explicit_start=True)
 
 

@@ -17,12 +17,23 @@ from reconciler.app.observe import read_release
 from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, ScaleDown, Switch
+from reconciler.core.action import (
+    Apply,
+    CreateFront,
+    Follow,
+    Move,
+    Preview,
+    Purpose,
+    Ref,
+    RequireFree,
+    ScaleDown,
+    Switch,
+)
 from reconciler.core.field import Field
 from reconciler.core.front import without_route
 from reconciler.core.job import written_jobs
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
-from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
+from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
@@ -78,6 +89,8 @@ def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write
                 found += map(_write, action.moves)
             case ScaleDown():
                 found.append(Write(action.manifest, SCALE_MANAGER, action.live))
+            case Preview():
+                found.append(Write(action.manifest, PREVIEW_MANAGER, action.service))
     if observed.front and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
         found += _later(desired, observed)
         found += [Write(each.manifest, APPLY_MANAGER, each.live) for each in ahead(desired, observed)]

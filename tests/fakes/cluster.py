@@ -245,6 +245,8 @@ class FakeCluster:
         merged = _listed(merged)
         if merged.get("kind") == "Service" and not (merged.get("spec") or {}).get("ports"):
             raise Invalid("spec.ports: Required value")
+        if before is not None and _is_headless(before) != _is_headless(merged):
+            raise Invalid("spec.clusterIPs[0]: may not change once set")
         if before is not None and _content(before) == _content(merged) and owners == owned_before:
             return self.objects[key]
         self.applied_at[key, manager] = self._now()
@@ -358,6 +360,10 @@ class ActingCluster:
                 todo = f"Add to a Role of it: resources: [{plural}], verbs: [{verb}]"
                 raise Forbidden(what, where=f"{kind}s", untouched="-", todo=todo, user=self._account.user)
         self._cluster.acted.append((self._account, f"{verbs[-1]} {kind}"))
+
+
+def _is_headless(live: Mapping[str, Any]) -> bool:
+    return bool((live.get("spec") or {}).get("clusterIP") == "None")
 
 
 def _key(manifest: Mapping[str, Any]) -> _Key:
