@@ -225,6 +225,10 @@ class Analysis(Protocol):
         """What came of those that are over."""
         ...
 
+    async def close(self) -> None:
+        """Ends all of them; the object is not used afterwards."""
+        ...
+
 
 class Telemetry(Protocol):
     """Where events go: standard output, and (for the important ones) the cluster."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.cycle import Cycle, NoAnalysis, Tip
 from reconciler.app.dependence import WAITS_FOR, Standing, held
 from reconciler.app.discovery import Discovery
 from reconciler.app.lineage import tip_allowed
@@ -34,13 +34,13 @@ from reconciler.core.front import without_route
 from reconciler.core.job import written_jobs
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
 from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
-from reconciler.core.phase import PHASES
+from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
 from reconciler.core.plan.view import ref_of
 from reconciler.core.render import identify, render, variables, written
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
-from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
+from reconciler.ports import Analysis, Clock, Cluster, Repository, Schemas, Telemetry
 
 T = TypeVar("T")
 
@@ -118,6 +118,7 @@ class Workbench:
     open_repository: Callable[[SourceSettings], Repository]
     _cluster: Cluster | None = None
     _telemetry: Telemetry | None = None
+    _analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
     _loops: dict[str, AppLoop] = field(default_factory=dict)
     _repositories: dict[str, Repository] = field(default_factory=dict)
     _tips: dict[str, asyncio.Task[str]] = field(default_factory=dict)
@@ -140,9 +141,14 @@ class Workbench:
             if not broken.cancel():
                 broken.exception()  # seen, so that asyncio does not complain of it
 
-    def join(self, cluster: Cluster, telemetry: Telemetry) -> None:
-        """Adds the cluster, for the commands that need it."""
-        self._cluster, self._telemetry = cluster, telemetry
+    def join(
+        self,
+        cluster: Cluster,
+        telemetry: Telemetry,
+        analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis(),
+    ) -> None:
+        """Adds the cluster, for the commands that need it. `analysis` as that of the daemon."""
+        self._cluster, self._telemetry, self._analysis = cluster, telemetry, analysis
 
     @property
     def cluster(self) -> Cluster:
@@ -322,7 +328,7 @@ class Workbench:
             desired, observed, made = await cycle.look(tip)
         except ReconcilerError as error:
             return Sight(app, error=error)
-        waits = Blocked(made.reason, where=f"app {app.name}") if made.reason.startswith(WAITS_FOR) else None
+        waits = Blocked(made.reason, where=f"app {app.name}") if _waits(made) else None
         return Sight(app, desired, observed, made, waits, at=self.clock.now())
 
     async def _run_to_rest(self, cycle: Cycle, tip: Tip) -> None:
@@ -331,7 +337,11 @@ class Workbench:
         now = replace(tip, checked_at=math.inf)
         loop = AppLoop(cycle, self._telemetry, self.clock, lambda: now, lambda: None)
         self._loops[cycle.app.name] = loop
-        await loop.run(until=_at_rest)
+        cycle.analyst = self._analysis(loop.wake)
+        try:
+            await loop.run(until=_at_rest)
+        finally:
+            await cycle.analyst.close()
         if loop.error is not None:
             raise loop.error
 
@@ -377,4 +387,9 @@ def _at_rest(loop: AppLoop) -> bool:
     if loop.outcome is None or loop.outcome.acted:
         return False
     made = loop.outcome.plan
-    return PHASES[made.phase].settled or made.reason.startswith(WAITS_FOR)
+    return PHASES[made.phase].settled or _waits(made)
+
+
+def _waits(made: Plan) -> bool:
+    """Whether it depends on others how it goes on: on apps, on an approval, on the time of day."""
+    return made.phase is Phase.WAITING or made.reason.startswith(WAITS_FOR)
