@@ -504,6 +504,25 @@ async def test_a_branch_that_was_set_back_meanwhile_stays_there(
 
 
 @needs_servers
+async def test_a_branch_that_was_deleted_meanwhile_stays_so(
+    https_bench: Bench, origin: RealSide, server: HttpsServer
+) -> None:
+    bad = await bad_release(https_bench)
+    git("update-ref", "refs/heads/other", bad, cwd=origin.path)  # so that the server still has what it is built on
+    server.before = lambda path: origin.delete_branch() if "service=git-receive-pack" in path else None
+    error = await refused(https_bench.repository, asked(bad))
+    assert isinstance(error, Conflict) and "gone" in error.what
+    assert git("for-each-ref", "--format=%(refname)", cwd=origin.path) == "refs/heads/other"
+
+
+@needs_servers
+async def test_a_server_that_repeats_the_secret(https_bench: Bench, origin: RealSide) -> None:
+    bad = await bad_release(https_bench)
+    origin.refuse(f"you came with {TOKEN}")
+    assert "you came with ***" in (await refused(https_bench.repository, asked(bad))).what
+
+
+@needs_servers
 async def test_credentials_that_may_only_read(https_bench: Bench, origin: RealSide, server: HttpsServer) -> None:
     bad = await bad_release(https_bench)
     server.read_only = True
