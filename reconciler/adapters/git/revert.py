@@ -25,7 +25,7 @@ from reconciler.adapters.git.access import PUSH_PREFIX
 from reconciler.adapters.git.address import Place, address_of, split_path
 from reconciler.adapters.git.mirror import Mirror
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, GitTooLarge, Runner, local_push_config
-from reconciler.adapters.git.pushing import refusal
+from reconciler.adapters.git.pushing import UNSURE, refusal
 from reconciler.adapters.git.signers import Refused
 from reconciler.adapters.git.signing import UNPUSHED, Signing, signing, write_private
 from reconciler.adapters.git.trees import Entry, find_entry, with_identity
@@ -177,7 +177,8 @@ class Reverter:
             if found not in ("", place.commit):
                 raise _overtaken(place, found) from None
             if isinstance(failure, GitFailed) and said:
-                raise refusal(place, self._git.masked(said.decode(errors="replace")), keys) from None
+                told = self._git.masked(said.decode(errors="replace"))
+                raise refusal(place, told, keys, seen=bool(found)) from None
             raise _unknown(place, failure) from None
 
     def _seen(self, deadline: float) -> str:
@@ -251,5 +252,4 @@ def _overtaken(place: Place, found: str) -> Conflict:
 def _unknown(place: Place, failure: Exception) -> Transient:
     late = isinstance(failure, GitTimedOut)
     what = "git push did not finish in time and was ended" if late else f"git push failed: {failure}"
-    untouched = "Whether the branch has the commit, the next look tells"
-    return Transient(what, where=str(place), untouched=untouched, todo="Look at the server, or raise `timeout`")
+    return Transient(what, where=str(place), untouched=UNSURE, todo="Look at the server, or raise `timeout`")
