@@ -13,10 +13,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from reconciler import __version__, report
+from reconciler import __version__, report, report_delivery
 from reconciler.app.oneshot import Sight
 from reconciler.app.verdict import findings, verdicts
-from reconciler.compose import Options, checkbench, run_daemon, schemas, workbench
+from reconciler.compose import Options, check_channels, checkbench, run_daemon, schemas, workbench
+from reconciler.core.delivery import parse_window
 from reconciler.errors import Invalid, ReconcilerError
 
 FAILED, INVALID = 1, 3
@@ -139,6 +140,32 @@ def status(
 
 
 @cli.command()
+def delivery(
+    apps: Apps = None,
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far to look back, as in 12h or 30d.")] = "30d",
+    output: Annotated[Format, typer.Option("--output", "-o", help="For people or for programs.")] = Format.TEXT,
+) -> None:
+    """Shows how every app is delivered: lead time, deployment frequency, change failure rate, time to restore."""
+    options, window = _options(config, data_dir, kubeconfig, context), _window(since)
+
+    async def work() -> list[Sight]:
+        async with workbench(options) as bench:
+            return await bench.remembered(_known(bench.apps, apps, options.config))
+
+    sights = _finish(work(), output)
+    if output is Format.JSON:
+        report_delivery.as_json(sights, window, sys.stdout)
+    else:
+        report_delivery.table(sights, window, _output())
+    report.failures(sights, _errors())
+    raise typer.Exit(_status_of(sights))
+
+
+@cli.command()
 def render(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
     """Prints the objects that Git's tip renders to, as YAML. Needs no cluster."""
     sights = _rendered(apps, _options(config, data_dir))
@@ -176,6 +203,8 @@ def validate(
 
     async def work() -> list[Sight]:
         known = schemas(kubernetes_version) if kubernetes_version else None
+        if not repository:
+            check_channels(config)
         async with found as bench:
             return await bench.render(_known(bench.apps, apps, repository or config), known)
 
@@ -218,6 +247,13 @@ def _rendered(apps: list[str] | None, options: Options) -> list[Sight]:
 def _options(config: Path, data_dir: Path | None, kubeconfig: str | None = None, context: str | None = None) -> Options:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Options(config, data_dir or cache / "reconciler", kubeconfig, context)
+
+
+def _window(text: str) -> float:
+    try:
+        return parse_window(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--since") from None
 
 
 def _known(find: Any, names: list[str] | None, config: Path) -> list[str]:

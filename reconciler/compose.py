@@ -29,6 +29,7 @@ from reconciler.adapters.git import (
     local_git_dir,
     no_keys,
 )
+from reconciler.adapters.notify import Notifier, address_fault, address_of, open_service
 from reconciler.adapters.schemas import KubernetesSchemas
 from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
@@ -36,6 +37,7 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
+from reconciler.app.settings_notifications import ChannelSettings
 from reconciler.app.settings_source import (
     ANY_ACCOUNT,
     ANY_NAMESPACE,
@@ -103,6 +105,7 @@ class _Running:
     _rejected: bool = False
     _files: FileWatcher = field(init=False)
     _webhooks: Webhooks = field(init=False)
+    _notifier: Notifier = field(init=False)
     _wanted: dict[str, SourceSettings] = field(default_factory=dict)
     _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
@@ -120,6 +123,9 @@ class _Running:
         began = self.clock.now()
         self._files = FileWatcher()
         self._webhooks = Webhooks(self.daemon.wake_source, self.log, self.clock, read_secret)
+        source_of, address = self.daemon.source_of, partial(_address, self.daemon.cluster)
+        self._notifier = Notifier(self.log, self.clock, self.spawn, source_of, address, open_service)
+        self.log.heard = self._notifier.offer
         self._listen()
         events = self.spawn("events", self.log.run)
         try:
@@ -130,10 +136,11 @@ class _Running:
             await self._webhooks.close()
             await self.daemon.stop()
             self.log.emit(event("stopped", reason=reason, duration=round(self.clock.now() - began, 3)))
-            await self.log.flush()
+            await asyncio.gather(self.log.flush(), self._notifier.close())
         finally:
             await self._webhooks.close()
             await self.daemon.stop()
+            await self._notifier.close()
             await _ended(events)
             self._files.close()
 
@@ -197,10 +204,11 @@ class _Running:
         before = self._webhooks.settings
         changed = await self._webhooks.apply(settings.webhook)
         try:
-            return await self.daemon.apply(settings) or changed
+            changed |= await self.daemon.apply(settings)
         except Invalid:
             await self._webhooks.apply(before)
             raise
+        return await self._notifier.apply(settings.notifications) or changed
 
     async def _asked_to_reload(self) -> None:
         """Waits for it, and looks meanwhile for folders that were not there to be watched, or were deleted."""
@@ -296,6 +304,10 @@ def _keys(source: SourceSettings, cluster: Cluster | None) -> Keys:
     return keys_of_secret(read, str(secret), source.url)
 
 
+async def _address(cluster: Cluster, channel: ChannelSettings) -> str:
+    return await address_of(channel, lambda secret: cluster.secret(secret.namespace, secret.name))
+
+
 async def _no_cluster(secret: SecretName) -> Mapping[str, bytes]:
     raise Blocked(
         "the source's credentials are in the cluster, which this command does not talk to",
@@ -318,6 +330,14 @@ def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:
 def schemas(version: str) -> Schemas:
     """What that version of Kubernetes knows of objects' fields. Raises `Invalid` if that is not known here."""
     return KubernetesSchemas.of(version)
+
+
+def check_channels(config: Path) -> None:
+    """Raises `Invalid`, with a line for each channel of the configuration whose service cannot have the address that
+    its file holds. What is in a Secret, or in a file that is not on this machine, is not known and not checked."""
+    channels = [each for each in load_settings(config).notifications if Path(each.url_file).is_file()]
+    if faults := [f"{each.where}: {fault.located}" for each in channels if (fault := address_fault(each))]:
+        raise Invalid("\n".join(faults))
 
 
 @asynccontextmanager

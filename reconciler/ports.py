@@ -70,6 +70,11 @@ class Repository(Protocol):
         """
         ...
 
+    async def committed_at(self, commit: str) -> float:
+        """When (epoch seconds) `commit` was made, by its committer's clock. Nothing is fetched for it: `Invalid` if it
+        is not at hand."""
+        ...
+
     async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
         """The files in `commit` that match `pattern` (see `core.glob`): path → an id of its content, sorted by path.
 

@@ -31,6 +31,8 @@ _STYLES = {
     Phase.DRIFTED: "yellow",
 }
 
+_KEPT = "has no pods; a revert to it scales it up"
+
 
 def is_rejected(sight: Sight) -> bool:
     """Whether what Git wants was rejected."""
@@ -110,7 +112,7 @@ def _revisions(sight: Sight) -> list[tuple[str, ...]]:
         role = _role(sight, live)
         memory = front.memory if front else None
         active = memory.active if memory and memory.active and memory.active.revision == live.revision else None
-        note = _leaves(sight, live) if role == "warm" else _reason(sight)
+        note = {"warm": _leaves(sight, live), "kept": _KEPT}.get(role) or _reason(sight)
         since = _clock(active.since) if active else ""
         pods = explain(live).partition(";")[0].removesuffix(" pods ready")
         rows.append((live.revision, live.version, live.colour.value, role, pods, since, note))
@@ -133,6 +135,8 @@ def _role(sight: Sight, live: LiveRevision) -> str:
     if sight.desired and live.revision == sight.desired.revision:
         return "rejected" if is_rejected(sight) else "preview"
     former = front.memory.former(live.revision) if front else None
+    if former and live.replicas == 0 and sight.app.strategy.revision_history_limit:
+        return "kept"
     return "warm" if former else "leaving"
 
 

@@ -43,6 +43,49 @@ class Request(NamedTuple):
         """Answered, and by 200."""
         return self.status == 200 and not self.error
 
+    @property
+    def answered(self) -> bool:
+        """Answered, by whatever status: the connection was made, and served to its end."""
+        return self.status > 0 and not self.error
+
+    @property
+    def server_error(self) -> bool:
+        """Answered by a status of 500 or above."""
+        return self.answered and self.status >= 500
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Requests that a server answered with an error of its own (5xx): what users saw of a bad version."""
+
+    requests: tuple[Request, ...]
+
+    @property
+    def first(self) -> float:
+        """When the first of them was answered, in epoch seconds; 0 without any."""
+        return min((each.end for each in self.requests), default=0.0)
+
+    @property
+    def last(self) -> float:
+        """When the last of them was answered, in epoch seconds; 0 without any."""
+        return max((each.end for each in self.requests), default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """For how long users saw them: from the first to the last."""
+        return self.last - self.first
+
+    @property
+    def versions(self) -> Counter[str]:
+        """How many of them each version answered; '' for a server that names none, as a proxy without a backend."""
+        return Counter(each.version for each in self.requests)
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __str__(self) -> str:
+        return f"users saw {len(self)} errors for {self.seconds:.3f} s: {dict(self.versions)}"
+
 
 class Client:
     """One process of the load client, and the requests that it has reported."""
@@ -156,8 +199,29 @@ class Load:
 
     @property
     def failures(self) -> list[Request]:
-        """Those that failed."""
+        """Those that failed, in whatever way."""
         return [each for each in self.requests if not each.ok]
+
+    @property
+    def unanswered(self) -> list[Request]:
+        """Those that failed at the connection: refused, reset, cut off, or too late. No server said anything."""
+        return [each for each in self.requests if not each.answered]
+
+    def errors(self, version: str | None = None, since: float = 0.0, before: float = float("inf")) -> Errors:
+        """Those that were answered by an error of the server's; a version's only, if one is given.
+
+        `since`, `before`: when the answer came, in epoch seconds.
+        """
+        found = (each for each in self.requests if each.server_error and since <= each.end < before)
+        return Errors(tuple(each for each in found if version is None or each.version == version))
+
+    def error_ratio(self, version: str, since: float = 0.0, before: float = float("inf")) -> float:
+        """The share of errors among all answers of a version, from 0 to 1: what a measurement should come to.
+
+        Raises ZeroDivisionError without an answer.
+        """
+        asked = sum(each.answered and each.version == version and since <= each.end < before for each in self.requests)
+        return len(self.errors(version, since, before)) / asked
 
     def versions(self, since: float = 0.0) -> Counter[str]:
         """How many requests that began at `since` or later each version answered."""
@@ -173,6 +237,10 @@ class Load:
     def wait_for(self, version: str, *, since: float = 0.0, timeout: float = 30.0) -> Request:
         """The same, as soon as it is there."""
         return until(lambda: self.first(version, since), f"an answer of {version}", timeout)
+
+    def wait_for_errors(self, version: str, *, since: float = 0.0, timeout: float = 30.0) -> Errors:
+        """The errors of a version that came after `since`, as soon as there is one."""
+        return until(lambda: self.errors(version, since), f"an error of {version}", timeout)
 
     def wait_for_count(self, count: int, *, timeout: float = 60.0) -> None:
         """Returns when `count` more requests have finished."""

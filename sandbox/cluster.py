@@ -82,6 +82,8 @@ class Control:
         parts = cluster.components()
         if not all(is_up(running.get(part.name), part) and self.check(part) is None for part in parts):
             return False
+        if not layout.simulated and not workloads.has_images(cluster):
+            return False  # the sample application was changed, and built for another sandbox already
         return workloads.ready(cluster, self.network)
 
     def _begin(self, *, simulated: bool) -> Layout:

@@ -28,10 +28,16 @@ _NEEDED = {
     str(CNI_PLUGINS / "ptp"): "containernetworking-plugins",
     str(CNI_PLUGINS / "portmap"): "containernetworking-plugins",
 }
-_FOR_TESTS = {"sshd": "openssh-server", "ssh": "openssh-client", "openssl": "openssl", "haproxy": "haproxy"}
-"""What the tests of Git over SSH and HTTPS (tests/servers.py) and of an Ingress (rig/haproxy.py) start. Installed as
-well where that is possible; the sandbox itself can do without."""
-_SERVICES = {"containerd": "containerd", "sshd": "ssh", "haproxy": "haproxy"}
+_FOR_TESTS = {
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "openssl": "openssl",
+    "haproxy": "haproxy",
+    "prometheus": "prometheus",
+}
+"""What the tests of Git over SSH and HTTPS (tests/servers.py), of an Ingress (rig/haproxy.py) and of analysis
+(rig/prometheus.py) start. Installed as well where that is possible; the sandbox itself can do without."""
+_SERVICES = {"containerd": "containerd", "sshd": "ssh", "haproxy": "haproxy", "prometheus": "prometheus"}
 """Programs whose package starts a service, and that service's name."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

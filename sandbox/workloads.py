@@ -25,15 +25,23 @@ _IMAGES = {"pause": PAUSE_IMAGE, "sample-app": SAMPLE_IMAGE}
 
 def import_images(cluster: Cluster, progress: Progress) -> None:
     """Give containerd the sandbox's own images, unless it has just these."""
-    wanted = {image: _digest(cluster.programs[name]) for name, image in _IMAGES.items()}
-    if _imported(cluster) == wanted:
+    if has_images(cluster):
         return
     with progress.step("images", "importing"), tempfile.TemporaryDirectory() as folder:
         for name, image in _IMAGES.items():
             file = Path(folder, f"{name}.tar")
             write_image(cluster.programs[name], image, file)
             import_image(cluster, file)
-    cluster.paths.images.write_text(json.dumps(wanted))
+    cluster.paths.images.write_text(json.dumps(_wanted(cluster)))
+
+
+def has_images(cluster: Cluster) -> bool:
+    """Whether containerd was given the images of just these programs, which have to be built."""
+    return _imported(cluster) == _wanted(cluster)
+
+
+def _wanted(cluster: Cluster) -> dict[str, str]:
+    return {image: _digest(cluster.programs[name]) for name, image in _IMAGES.items()}
 
 
 def _digest(program: Path) -> str:

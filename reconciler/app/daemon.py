@@ -109,6 +109,11 @@ class Daemon:
         else:
             self._wake_sweeps()
 
+    def source_of(self, app: str) -> str:
+        """The source of an app that is looked after; '' of any other."""
+        run = self._apps.get(app)
+        return run.part.cycle.app.source if run else ""
+
     def _wake_sweeps(self) -> None:
         for sweep, _ in self._sweeps.values():
             sweep.wake()

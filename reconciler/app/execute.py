@@ -24,12 +24,13 @@ from reconciler.core.action import (
     RequireFree,
     RequireRoom,
     Retire,
+    ScaleDown,
     Switch,
 )
 from reconciler.core.adoption import adopted, is_taken
 from reconciler.core.evidence import EVIDENCE_MANAGER
 from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, other_managers
 from reconciler.core.plan.manifests import with_reason
 from reconciler.core.quota import shortages
 from reconciler.errors import Blocked, Conflict, Invalid
@@ -70,12 +71,18 @@ class Executor:
                 about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.front)
             case NoteEvidence() | Handover():
                 await self._write_down(action)
-            case Retire() | Prune():
-                deleted = [await self.cluster.delete(desired.app.namespace, each) for each in action.objects]
-                if not any(deleted):
+            case ScaleDown() | Retire() | Prune():
+                if not await self._put_away(action, desired.app.namespace):
                     return frozenset()  # somebody else did, and told of it
         self.teller.tell(action, desired, about, noticed_at)
         return frozenset()
+
+    async def _put_away(self, action: ScaleDown | Retire | Prune, namespace: str) -> bool:
+        """Whether there was anything left to be done."""
+        if isinstance(action, ScaleDown):
+            await self.cluster.apply(action.manifest, SCALE_MANAGER, action.live)
+            return True
+        return any([await self.cluster.delete(namespace, each) for each in action.objects])
 
     async def _move(
         self, action: CreateFront | Switch | Follow, desired: Desired, about: Manifest | None

@@ -1,7 +1,7 @@
 """Keeps every app's cycle turning: wake-ups in, cycles out, back-off in between.
 
-One task per app: apps never wait for each other, and one app's cycles never overlap. The one broad `except` of the
-project is here: what escapes is a bug, told as such, and holds up only the task that it happened in.
+One task per app: apps never wait for each other, and one app's cycles never overlap. The broad `except` for
+bugs is here: what escapes is told as such, and holds up only the task that it happened in.
 """
 
 from __future__ import annotations

@@ -102,6 +102,7 @@ class Eyes:
     _identities: tuple[str, ...] = ()
     _invalid: tuple[str, Invalid] | None = None
     _desired: Desired | None = None
+    _committed: tuple[str, float | None] | None = None
     _rendered: dict[tuple[str, str], Desired | None] = field(default_factory=dict)
     _like: tuple[tuple[str, str], bool] | None = None
 
@@ -114,7 +115,25 @@ class Eyes:
             self._desired = render(self.app, release, slot)
         elif self._desired.commit != commit:
             self._desired = replace(self._desired, commit=commit)
+        self._desired = await self._dated(self._desired, observed)
         return self._desired, await self._see_further(self._desired, observed)
+
+    async def _dated(self, desired: Desired, observed: Observed) -> Desired:
+        """The same, knowing when the commit was made that first asked for it; only a switch to it needs that."""
+        active = observed.front.memory.active if observed.front else None
+        if active and active.revision == desired.revision:
+            return desired
+        committed = await self._committed_at(desired.slot.commit)
+        return desired if desired.committed == committed else replace(desired, committed=committed)
+
+    async def _committed_at(self, commit: str) -> float | None:
+        """None if the commit is not at hand any more, or cannot be read: it is for figures, and holds up nothing."""
+        if self._committed is None or self._committed[0] != commit:
+            try:
+                self._committed = commit, await self.repository.committed_at(commit)
+            except ReconcilerError:
+                self._committed = commit, None
+        return self._committed[1]
 
     async def _see_further(self, desired: Desired, observed: Observed) -> Observed:
         """The same with the objects of further kinds, of which some may not have been watched so far."""

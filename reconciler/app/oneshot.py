@@ -17,11 +17,11 @@ from reconciler.app.observe import read_release
 from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, Switch
+from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, ScaleDown, Switch
 from reconciler.core.field import Field
 from reconciler.core.front import without_route
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Observed
+from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
 from reconciler.core.phase import PHASES
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
@@ -75,6 +75,8 @@ def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write
                 found += [*map(_write, action.along), Write(action.manifest, SWITCH_MANAGER, action.front)]
             case Follow():
                 found += map(_write, action.moves)
+            case ScaleDown():
+                found.append(Write(action.manifest, SCALE_MANAGER, action.live))
     if observed.front and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
         found += _later(desired, observed)
         found += [Write(each.manifest, APPLY_MANAGER, each.live) for each in ahead(desired, observed)]
@@ -181,6 +183,11 @@ class Workbench:
         sights = [self._sight(app.name, self._look) for app in self.apps(names)]
         return self._with_missing(names, await asyncio.gather(*sights))
 
+    async def remembered(self, names: Sequence[str]) -> list[Sight]:
+        """Every app as the cluster has it; Git is asked only which apps there are."""
+        sights = (self._remembered(app) for app in self.apps(names))
+        return self._with_missing(names, await asyncio.gather(*sights))
+
     async def render(self, names: Sequence[str], schemas: Schemas | None = None) -> list[Sight]:
         """Every app rendered as for a first release, and held against `schemas`; the cluster is not asked."""
         self._schemas = schemas
@@ -222,6 +229,13 @@ class Workbench:
             return Sight(app, observed=await self._what_is_there(app, cycle), error=error, at=self.clock.now())
         refusal, untried = await self._refusal(app, writes_ahead(desired, observed, made))
         return Sight(app, desired, observed, made, refusal, self.clock.now(), note or untried)
+
+    async def _remembered(self, app: App) -> Sight:
+        try:
+            observed = await self._or_broken(app, self._cycle(app).observed())
+        except ReconcilerError as error:
+            return Sight(app, error=error, at=self.clock.now())
+        return Sight(app, observed=observed, at=self.clock.now())
 
     async def _tried(self, app: App, work: Awaitable[None]) -> str:
         """Raises what the work does. But what not the app's account is forbidden, only whoever asks, the daemon may be

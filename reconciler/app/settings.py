@@ -1,8 +1,9 @@
 """The configuration file: what it may hold, and how it becomes values of the core.
 
-The models (`settings_source`, `settings_app`, `settings_webhook`) are the format; `config/reconciler.schema.json` is
-generated from them (`python -m reconciler.app.settings > config/reconciler.schema.json`). What a model cannot say
-(names that must be unique, sources that must exist) is in `settings_checks`.
+The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_notifications`) are the format;
+`config/reconciler.schema.json` is generated from them (`python -m reconciler.app.settings >
+config/reconciler.schema.json`). What a model cannot say (names that must be unique, sources that must exist) is in
+`settings_checks`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from reconciler.app.settings_analysis import PrometheusModel, prometheus_of, wit
 from reconciler.app.settings_app import AppFileModel, AppModel, app_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
+from reconciler.app.settings_notifications import CHANNELS_LIMIT, ChannelModel, ChannelSettings, channels_of
 from reconciler.app.settings_source import SourceModel, SourceSettings, source_of
 from reconciler.app.settings_webhook import WebhookModel, WebhookSettings, webhook_of
 from reconciler.core import strictyaml
@@ -39,6 +41,7 @@ class Settings:
     apps: tuple[App, ...]
     webhook: WebhookSettings | None = None
     prometheus: PrometheusServer | None = None
+    notifications: tuple[ChannelSettings, ...] = ()
 
 
 def load_settings(path: Path) -> Settings:
@@ -86,7 +89,8 @@ def parse_settings(text: str, where: str) -> Settings:
     apps = (app_of(each, sources[each.source], place) for each, place in zip(model.apps, places, strict=True))
     webhook = webhook_of(model.webhook) if model.webhook else None
     prometheus = prometheus_of(model.prometheus) if model.prometheus else None
-    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus)
+    notifications = channels_of(model.notifications, Passage(document, ("notifications",)))
+    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications)
 
 
 def _without_server(model: _File) -> list[Problem]:
@@ -133,6 +137,9 @@ class _File(Model):
     )
     prometheus: PrometheusModel | None = Field(
         default=None, description="The Prometheus that checks ask unless they name another."
+    )
+    notifications: list[ChannelModel] = Field(
+        default_factory=list, max_length=CHANNELS_LIMIT, description="Whom to tell of what. Nobody, if not given."
     )
 
 

@@ -26,6 +26,7 @@ from reconciler.app.settings_fields import (
 from reconciler.app.settings_promotion import MOST_WINDOWS, ApprovalFile, ReleaseWindow, windows_of
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
+from reconciler.core.memory import HISTORY_LIMIT
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
 from reconciler.core.target import ANY_HOST
@@ -75,6 +76,11 @@ class _Strategy(Model):
         description="With how many pods a new revision starts. It gets its full size once these are ready, and before "
         "the switch. All at once, if not given.",
     )
+    revision_history_limit: Annotated[int, Field(ge=0, le=HISTORY_LIMIT)] = Field(
+        default=0,
+        description="How many former revisions are kept, with no pods, after scaleDownDelay. A revert to one of them "
+        "scales it up and then switches.",
+    )
     pre_promotion_analysis: PreAnalysisModel | None = Field(
         default=None, description="What a new revision has to pass before the switch, besides being ready."
     )
@@ -90,7 +96,6 @@ class _Strategy(Model):
         default=None,
         description="A file of approved revisions, one a line, relative to the app's folder. It need not be there.",
     )
-
     on_rollback: Literal["hold", "revert"] = Field(
         default="hold",
         description="When the analysis after a switch led traffic back: hold the former revision until somebody "
@@ -216,6 +221,7 @@ def _app(
         revert_in_git=model.strategy.on_rollback == "revert",
         release_windows=windows_of(model.strategy.release_windows),
         approval_file=model.strategy.approval_file or "",
+        revision_history_limit=model.strategy.revision_history_limit,
     )
     return App(
         name=name,

@@ -56,6 +56,7 @@ def collect(data: Any) -> list[Problem]:
         *_unknown_sources(apps, sources),
         *_unfit_names(apps),
         *(Problem(("webhook", *each.path), each.what) for each in _in_webhook(data, sources)),
+        *_in_notifications(data, sources, apps),
         *_cycles(apps),
         *_unknown_apps(apps, sources),
     ]
@@ -128,6 +129,22 @@ def _in_webhook(data: Any, sources: Sequence[Mapping[str, Any]]) -> Iterator[Pro
         named = [{"source": each} for each in wanted] if isinstance(wanted, list) else []
         for problem in _unknown_sources(named, sources):
             yield Problem(("receivers", index, "sources", problem.path[1]), problem.what)
+
+
+def _in_notifications(
+    data: Any, sources: Sequence[Mapping[str, Any]], apps: Sequence[Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Names without a `*` must be there: of apps only where none can be discovered."""
+    channels = _entries(data, "notifications")
+    yield from _repeated(channels, "notifications", "name", _name, "another channel has this name already")
+    known = {"sources": sources, "apps": [] if any(each.get("apps") for each in sources) else apps}
+    for index, channel in enumerate(channels):
+        for key, entries in known.items():
+            names = [name for each in entries if isinstance(name := each.get("name"), str)]
+            for at, wanted in enumerate(_texts(channel.get(key))):
+                if names and "*" not in wanted and wanted not in names:
+                    what = f"there is no {key.removesuffix('s')} `{wanted}`{did_you_mean(wanted, names)}"
+                    yield Problem(("notifications", index, key, at), what)
 
 
 def unfit_name(name: str) -> str:

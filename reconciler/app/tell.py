@@ -16,10 +16,12 @@ from reconciler.core.action import (
     Purpose,
     Remember,
     Retire,
+    ScaleDown,
     Switch,
 )
+from reconciler.core.delivery import lead_of
 from reconciler.core.event import EVENTS, event
-from reconciler.core.memory import Active, read_claim
+from reconciler.core.memory import Active, read_claim, read_memory
 from reconciler.core.model import WORKLOADS, Desired, Manifest
 from reconciler.core.policy import is_further
 from reconciler.ports import Clock, Telemetry
@@ -47,22 +49,23 @@ class Teller:
                 name = str(action.object).replace(" ", "/")
                 self.emit(action.event, desired, about, object=name, reason=action.reason)
             case Retire() if action.event:
-                gone = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
-                known = {**who(desired), **gone, "reason": action.reason}
+                known = {**_of_another(action, desired), "reason": action.reason}
                 fields = {key: known[key] for key in EVENTS[action.event].fields}
                 self.telemetry.emit(event(action.event, **fields), about)
+            case ScaleDown():
+                told = {"object": str(action.live).replace(" ", "/"), "replicas": 0, "reason": action.reason}
+                self.telemetry.emit(event("revision_scaled", **_of_another(action, desired), **told), about)
 
     def _traffic_moved(self, action: CreateFront | Follow | Switch, desired: Desired, about: Manifest | None) -> None:
         match action:
             case CreateFront():
                 kind = action.manifest["kind"]
                 why = f"there was no {kind}, and commit {desired.commit[:12]} wants {desired.version}"
-                self._switched(desired, about, action.to, None, action.began, why, _moved(action))
+                self._switched(desired, about, action, None, action.began, why)
             case Follow():
-                began = self.clock.now()
-                self._switched(desired, about, action.to, None, began, action.reason, _moved(action))
+                self._switched(desired, about, action, None, self.clock.now(), action.reason)
             case Switch():
-                self._switched(desired, about, action.to, action.source, action.began, action.reason, _moved(action))
+                self._switched(desired, about, action, action.source, action.began, action.reason)
                 if action.rollback:
                     self._rolled_back(desired, about, action)
                 if action.rejection:
@@ -98,16 +101,17 @@ class Teller:
         self,
         desired: Desired,
         about: Manifest | None,
-        to: Active,
+        action: CreateFront | Switch | Follow,
         source: Active | None,
         began: float,
         reason: str,
-        objects: list[str],
     ) -> None:
+        to = action.to
         took = round(max(to.since - began, 0.0), 3)
-        fields = {**who(desired), **came_from(source), "objects": objects, "duration": took, "reason": reason}
-        fields |= _named(to)
-        self.telemetry.emit(event("switched", **fields), about)
+        fields = {**who(desired), **came_from(source), "objects": _moved(action), "duration": took, "reason": reason}
+        if (lead := _lead(action)) is not None:
+            fields["lead_time"] = lead
+        self.telemetry.emit(event("switched", **{**fields, **_named(to)}), about)
 
     def _rolled_back(self, desired: Desired, about: Manifest | None, action: Switch) -> None:
         took = round(action.to.since - action.began, 3)
@@ -133,6 +137,19 @@ def who(desired: Desired) -> dict[str, object]:
         "colour": desired.slot.colour.value,
         "commit": desired.commit,
     }
+
+
+def _of_another(action: Retire | ScaleDown, desired: Desired) -> dict[str, object]:
+    """The same for a revision that Git does not want."""
+    its = {"version": action.version, "revision": action.revision, "colour": action.colour.value}
+    return {**who(desired), **its}
+
+
+def _lead(action: CreateFront | Switch | Follow) -> float | None:
+    """As it was written down with the switch."""
+    if isinstance(action, Follow):
+        return None
+    return lead_of(read_memory(action.manifest["metadata"]["annotations"]), action.to)
 
 
 def _named(active: Active) -> dict[str, object]:

@@ -245,6 +245,21 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleDown:
+    """Takes the pods of a workload of a former revision that is kept. `manifest` holds nothing but its `replicas`."""
+
+    revision: str
+    version: str
+    colour: Colour
+    manifest: Manifest
+    live: Ref
+    reason: str
+
+    def __str__(self) -> str:
+        return f"scale {self.live} to zero ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """Deletes an object of a further kind that is not wanted any more; its revision, if it has one, stays. `event` is
     `pruned` or `autoscaler_withdrawn`."""
@@ -275,5 +290,6 @@ Action = (
     | RevertInGit
     | Handover
     | Retire
+    | ScaleDown
     | Prune
 )

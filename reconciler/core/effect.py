@@ -20,6 +20,7 @@ from reconciler.core.action import (
     RequireRoom,
     Retire,
     RevertInGit,
+    ScaleDown,
     Switch,
 )
 from reconciler.core.diff import differences
@@ -45,7 +46,7 @@ def took_effect(action: Action, observed: Observed) -> bool:
             return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
         case Follow():
             return all(_holds(each.manifest, observed) for each in action.moves)
-        case Apply() | CreateFront() | Switch() | Remember() | NoteEvidence():
+        case Apply() | CreateFront() | Switch() | Remember() | NoteEvidence() | ScaleDown():
             return _holds(action.manifest, observed)
 
 

@@ -28,6 +28,8 @@ FIELDS: Mapping[str, str] = {
     "colour": "blue or green: the slot that the revision holds",
     "commit": "full id of the commit that asked for it",
     "duration": "seconds since the step began; the event's row says which step",
+    "lead_time": "seconds from the commit that first asked for the revision to its switch; absent for a rollback, and "
+    "if the commit's time is not known",
     "reason": "why, in words",
     "from_revision": "revision that the selector pointed to before; null for the first release",
     "from_version": "version that the selector pointed to before; null for the first release",
@@ -57,10 +59,12 @@ FIELDS: Mapping[str, str] = {
     "receiver": "name of the webhook's receiver; empty where none can be told",
     "address": "HOST:PORT that is listened on",
     "count": "how many of this kind since it was last told",
-    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, `check NAME`",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, `check NAME`, "
+    "`channel NAME`",
     "check": "name of the check",
     "stage": "`prePromotionAnalysis` (before the switch) or `postPromotionAnalysis` (after it)",
     "measured": "what a check measured last: a status, a value, the end of a log",
+    "channel": "name of the channel in `notifications` of the configuration",
 }
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")
@@ -252,7 +256,7 @@ EVENTS: Mapping[str, Spec] = {
         "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "
         "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit to the "
         "patch.",
-        (*_WHO, "from_revision", "from_version", "objects", "duration", "reason"),
+        (*_WHO, "from_revision", "from_version", "objects", "duration", "lead_time", "reason"),
         on_service=True,
     ),
     "rolled_back": Spec(
@@ -322,6 +326,15 @@ EVENTS: Mapping[str, Spec] = {
         "Kubernetes Events may not be written in that namespace; told once. Everything else goes on.",
         ("namespace", *_WHY),
         Level.WARNING,
+    ),
+    "notification_failed": Spec(
+        "A channel of the notifications cannot be used; told once. Everything else goes on.",
+        ("channel", "retry_in", *_WHY),
+        Level.WARNING,
+    ),
+    "notification_recovered": Spec(
+        "It can be used again. `duration`: how long it could not. `count`: messages that were lost meanwhile.",
+        ("channel", "duration", "count"),
     ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",

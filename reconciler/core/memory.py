@@ -16,12 +16,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from reconciler.core.delivered import Delivered, deployed, is_time, read_record, restored, write_record
 from reconciler.core.model import PREFIX, Colour
 from reconciler.core.policy import read_resources, write_resources
 
 HISTORY_LIMIT = 50
 INVENTORY = PREFIX + "inventory"
 REASON_LIMIT = 1000
+_YES = "true"
 
 
 class Cause(StrEnum):
@@ -37,7 +39,9 @@ class Cause(StrEnum):
 class Active:
     """A revision that the selector points to (or pointed to): `since` and `until` in epoch seconds.
 
-    `on_trial`: the analysis after the switch to it is not over. `failed`: it ended in a way that led traffic back.
+    `committed` is when (epoch seconds, the committer's date) the commit was made that asked for it; None if unknown.
+    `on_trial`: the analysis after the switch to it is not over; `failed`: it failed. `rollback`: that switch went back
+    to a former revision.
     """
 
     revision: str
@@ -46,8 +50,10 @@ class Active:
     commit: str
     since: float
     until: float | None = None
+    committed: float | None = None
     on_trial: bool = False
     failed: bool = False
+    rollback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class Doom:
 class Memory:
     """What the active Service remembers. `history` holds the formerly active revisions, newest first; `doomed` those
     Deployments that are about to go, if the last write was a note of that; `inventory` the further kinds (as resources)
-    that objects of the app may be of."""
+    that objects of the app may be of; `deployments` what `core.delivery` counts, newest first."""
 
     active: Active | None = None
     confirmed_at: float | None = None
@@ -98,6 +104,7 @@ class Memory:
     history: tuple[Active, ...] = ()
     doomed: frozenset[Doom] = frozenset()
     inventory: frozenset[str] = frozenset()
+    deployments: tuple[Delivered, ...] = ()
 
     def former(self, revision: str) -> Active | None:
         """The latest time that `revision` was active before, if it ever was."""
@@ -109,18 +116,38 @@ class Memory:
         `source` is what the selector pointed to in fact, if that was not `active`: it had been moved by hand. It is
         what was left last, so it stands first.
         """
+        to = self._as_noted(to)
         history = tuple(each for each in self.history if each.revision != to.revision)
         for each in (self.active, source):
             if each and each.revision != to.revision:
                 left = replace(each, until=to.since, on_trial=False)
                 history = (left, *(older for older in history if older.revision != left.revision))
-        return Memory(active=to, history=history[:HISTORY_LIMIT], inventory=self.inventory)
+        history, deployments = history[:HISTORY_LIMIT], self._delivered(to)
+        return Memory(active=to, history=history, inventory=self.inventory, deployments=deployments)
+
+    def _as_noted(self, to: Active) -> Active:
+        """`to`, knowing whether this goes back to a former revision. One that is merely put back where it was remains
+        what it was."""
+        if self.active and self.active.revision == to.revision:
+            left = self.active
+            return replace(to, committed=left.committed, failed=left.failed, rollback=left.rollback)
+        former = self.former(to.revision)
+        return replace(to, rollback=former is not None and not former.failed)
+
+    def _delivered(self, to: Active) -> tuple[Delivered, ...]:
+        """The record after the switch to `to`: what a rollback leaves has failed, and a rollback is no deployment."""
+        left, record = self.active, self.deployments
+        if left and left.revision == to.revision:
+            return record
+        if left and (to.rollback or left.failed):
+            record = restored(record, to.since)
+        return record if to.rollback else deployed(record, to.since, to.committed)
 
 
 def write_memory(memory: Memory) -> dict[str, str]:
     """All annotations of the Service's memory; '' for what is absent in `memory`."""
     active = memory.active
-    history = [_compact(asdict(each)) for each in memory.history]
+    history = [_said(asdict(each)) for each in memory.history]
     doomed = sorted(f"{each.revision}@{each.resource_version}" for each in memory.doomed)
     return {
         PREFIX + "active-revision": active.revision if active else "",
@@ -128,9 +155,13 @@ def write_memory(memory: Memory) -> dict[str, str]:
         PREFIX + "active-colour": active.colour.value if active else "",
         PREFIX + "active-commit": active.commit if active else "",
         PREFIX + "active-since": format_time(active.since) if active else "",
-        PREFIX + "on-trial": "true" if active and active.on_trial else "",
+        PREFIX + "on-trial": _YES if active and active.on_trial else "",
+        PREFIX + "active-committed": format_time(active.committed) if active and active.committed is not None else "",
+        PREFIX + "active-failed": _YES if active and active.failed else "",
+        PREFIX + "active-rollback": _YES if active and active.rollback else "",
         PREFIX + "confirmed-at": "" if memory.confirmed_at is None else format_time(memory.confirmed_at),
         PREFIX + "history": json.dumps(history, separators=(",", ":")) if history else "",
+        PREFIX + "deployments": write_record(memory.deployments),
         PREFIX + "doomed": " ".join(doomed),
         INVENTORY: write_resources(memory.inventory),
         **(write_rejection(memory.rejection) if memory.rejection else {PREFIX + "rejected": ""}),
@@ -147,6 +178,7 @@ def read_memory(annotations: Mapping[str, str]) -> Memory:
         history=_read_history(annotations.get(PREFIX + "history", "")),
         doomed=frozenset(map(_read_doom, annotations.get(PREFIX + "doomed", "").split())),
         inventory=read_resources(annotations.get(INVENTORY, "")),
+        deployments=read_record(annotations.get(PREFIX + "deployments", "")),
     )
 
 
@@ -201,7 +233,10 @@ def _read_active(annotations: Mapping[str, str]) -> Active | None:
         colour=_colour(annotations.get(PREFIX + "active-colour")),
         commit=annotations.get(PREFIX + "active-commit", ""),
         since=since,
-        on_trial=annotations.get(PREFIX + "on-trial") == "true",
+        on_trial=annotations.get(PREFIX + "on-trial") == _YES,
+        committed=_parse_time(annotations.get(PREFIX + "active-committed")),
+        failed=annotations.get(PREFIX + "active-failed") == _YES,
+        rollback=annotations.get(PREFIX + "active-rollback") == _YES,
     )
 
 
@@ -224,10 +259,16 @@ def _former(entry: Any) -> Active | None:
             commit=str(entry["commit"]),
             since=float(entry["since"]),
             until=float(entry["until"]),
+            committed=_moment(entry.get("committed")),
             failed=entry.get("failed") is True,
+            rollback=entry.get("rollback") is True,
         )
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _moment(value: Any) -> float | None:
+    return float(value) if is_time(value) else None
 
 
 def _read_doom(text: str) -> Doom:
@@ -239,5 +280,6 @@ def _colour(text: str | None) -> Colour:
     return Colour.GREEN if text == Colour.GREEN else Colour.BLUE
 
 
-def _compact(entry: dict[str, Any]) -> dict[str, Any]:
+def _said(entry: dict[str, Any]) -> dict[str, Any]:
+    """Without what is absent or does not hold."""
     return {key: value for key, value in entry.items() if value is not None and value is not False}

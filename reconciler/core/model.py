@@ -60,6 +60,7 @@ class Strategy:
 
     `active_service` is what is switched, or with `active_ingress` that Ingress. `preview_replica_count`: with how many
     pods each workload of a new revision starts, before it gets its full size; None: with all.
+    `revision_history_limit`: how many former revisions are kept with no pods after their retention.
 
     Between "every pod is ready" and the switch stand, in this order, `pre_promotion`, an approval unless
     `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
@@ -80,6 +81,7 @@ class Strategy:
     revert_in_git: bool = False
     release_windows: tuple[Window, ...] = ()
     approval_file: str = ""
+    revision_history_limit: int = 0
 
     @property
     def front(self) -> tuple[str, str]:
@@ -207,6 +209,8 @@ class Desired:
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
     (`core.further`). All carry this daemon's labels and are named and namespaced. `approved` are the revisions that the
     approval file names; `same_as` is an earlier commit that was found to say just the same of the app, or ''.
+    `committed`: when (epoch seconds) the commit was made that first asked for it; None if that is not known, or of no
+    use any more.
     """
 
     app: App
@@ -221,6 +225,7 @@ class Desired:
     extras: tuple[Manifest, ...] = ()
     approved: frozenset[str] = frozenset()
     same_as: str = ""
+    committed: float | None = None
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

@@ -32,6 +32,8 @@ APPLY_MANAGER = "reconciler"
 """Field manager of everything that is rendered."""
 SWITCH_MANAGER = "reconciler-switch"
 """Field manager of the routes and the memory, and of nothing else."""
+SCALE_MANAGER = "reconciler-scale"
+"""Field manager of the `replicas` of former revisions that are kept with no pods."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ PHASES: Mapping[Phase, Meaning] = {
         settled=True,
     ),
     Phase.STABLE: Meaning(
-        "the desired revision is active, and alone",
+        "the desired revision is active, and no other has pods",
         {
             **_NEW_COMMIT,
             **_WARM_COMMIT,

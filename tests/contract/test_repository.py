@@ -83,6 +83,23 @@ async def test_tip_goes_back_when_the_branch_does(repository: Repository, origin
     assert await repository.read(old, "version") == b"v1"
 
 
+async def test_a_commit_says_when_it_was_made(repository: Repository, origin: Origin) -> None:
+    """By its committer's date. (The n-th commit of either origin was made n seconds after the first ones could be.)"""
+    first = origin.commit({"version": b"v1"})
+    await repository.tip()
+    second = origin.commit({"version": b"v2"})
+    await repository.tip()
+    assert [await repository.committed_at(each) for each in (first, second)] == [1_700_000_001, 1_700_000_002]
+    assert await repository.committed_at(first) == 1_700_000_001
+
+
+async def test_a_commit_that_is_not_at_hand_is_not_fetched_for_its_date(repository: Repository, origin: Origin) -> None:
+    origin.commit({"version": b"v1"})
+    await repository.tip()
+    with pytest.raises(Invalid):
+        await repository.committed_at("0" * 40)
+
+
 @pytest.mark.parametrize("content", [b"", b"\0\xff\r\n", b"x" * 100])
 async def test_content_comes_back_byte_by_byte(repository: Repository, origin: Origin, content: bytes) -> None:
     origin.commit({"a/b/file": content})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.prometheus import Prometheus, of_namespace
 from rig.scene import NODE_PORTS, Scene
 from sandbox import Sandbox
 from sandbox.isolation import in_network
@@ -45,6 +46,13 @@ def scene(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> I
             yield made
         finally:
             made.close()
+
+
+@pytest.fixture
+def prometheus(scene: Scene) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes the pods of the scene's namespace."""
+    with of_namespace(scene.sandbox, scene.namespace, scene.folder / "prometheus") as made:
+        yield made
 
 
 @pytest.fixture

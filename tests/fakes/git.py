@@ -46,6 +46,7 @@ class FakeRepository:
         self.branch = check_ref(branch_ref(branch), "fake://repository").text
         self.tag = ""
         self.parents: dict[str, str | None] = {}
+        self.dates: dict[str, float] = {}
         self.noted: str | None = None
         self.branches: dict[str, str] = {}
         self.commits: dict[str, dict[str, Content]] = {}
@@ -68,6 +69,7 @@ class FakeRepository:
         content = f"{len(self.commits)}\0{sorted(files.items(), key=lambda item: item[0])}"
         commit = hashlib.sha1(content.encode(), usedforsecurity=False).hexdigest()
         self.commits[commit] = dict(files)
+        self.dates[commit] = 1_700_000_000.0 + len(self.commits)
         self.parents[commit] = None if unrelated else self.branches.get(self.branch)
         self.branches[self.branch] = commit
         return commit
@@ -180,6 +182,12 @@ class FakeRepository:
         prefix = "".join(part + "/" for part in parts)
         below = sorted((name, content) for name, content in files.items() if name.startswith(prefix))
         return repr(below) if below else ""
+
+    async def committed_at(self, commit: str) -> float:
+        place = self._place(commit)
+        await self._answer(place)
+        self._files(place, ())
+        return self.dates[commit]
 
     async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
         place = self._place(commit, pattern)

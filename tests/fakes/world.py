@@ -218,10 +218,10 @@ class GuardedCluster(FakeCluster):
         target = next((w for w in before.workloads if w.name == manifest["metadata"]["name"]), None)
         if target is None or "spec" not in manifest:
             return
-        if manifest["spec"]["template"] != target.live["spec"]["template"]:
+        if "template" in manifest["spec"] and manifest["spec"]["template"] != target.live["spec"]["template"]:
             self._check_not_serving(before, target.revision, "edits the pod template of")
-        git_asked = manifest["metadata"]["annotations"]["bluegreen.reconciler/replicas"]
-        if manifest["spec"]["replicas"] < target.replicas and manifest["spec"]["replicas"] != int(git_asked):
+        git_asked = (manifest["metadata"].get("annotations") or {}).get("bluegreen.reconciler/replicas", "")
+        if manifest["spec"]["replicas"] < target.replicas and str(manifest["spec"]["replicas"]) != git_asked:
             self._check_not_serving(before, target.revision, "scales down")
 
     def _check_not_serving(self, before: Observed, revision: str, what: str) -> None:
@@ -339,7 +339,9 @@ class World:
         """Commits a version file; returns the commit."""
         lines = [f"version: {version}", "values:", *(f"  {key}: {value}" for key, value in values.items())]
         text = "\n".join(lines) if values else version
-        return self.repository.commit({**self.files, "version": text.encode()})
+        commit = self.repository.commit({**self.files, "version": text.encode()})
+        self.repository.dates[commit] = self.clock.time
+        return commit
 
     def restart(self) -> None:
         """The daemon is killed and started again."""

@@ -19,6 +19,13 @@ def test_the_version_is_told_both_ways(asked: str) -> None:
     assert (result.exit_code, result.stdout) == (0, f"reconciler {__version__}\n")
 
 
+@pytest.mark.parametrize("since", ["soon", "30", "10s"])
+def test_a_time_that_is_none_to_look_back_is_wrong_usage(since: str) -> None:
+    result = CliRunner().invoke(cli, ["delivery", "--since", since])
+    assert result.exit_code == 2
+    assert "--since" in result.stderr
+
+
 def test_a_missing_configuration_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RECONCILER_CONFIG", raising=False)

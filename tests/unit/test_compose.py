@@ -28,6 +28,7 @@ from reconciler.core.gitref import branch
 from reconciler.errors import Blocked, Invalid, Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.git import GitOrigin
+from tests.fakes.services import WebService
 
 SOON = 10.0
 """Seconds that an event is awaited for; reaching them fails the test."""
@@ -45,6 +46,7 @@ class Bench:
         self.config = folder / "config" / "reconciler.yaml"
         self.origin = GitOrigin(folder / "origin.git")
         self.origin.commit({"version": b"v1"})
+        self.notifications: list[dict[str, Any]] = []
         self.configure("1h")
         clock, mirrors = SystemClock(), Mirrors(folder / "mirrors")
         self._out = io.StringIO()
@@ -65,7 +67,8 @@ class Bench:
         self.config.parent.mkdir(exist_ok=True)
         source = {"name": "shop", "url": url or str(self.origin.path), "interval": interval, **settings}
         draft = self.config.with_suffix(".new")
-        draft.write_text(json.dumps({"sources": [source], "apps": [], **({"webhook": webhook} if webhook else {})}))
+        held = {"sources": [source], "apps": [], "webhook": webhook, "notifications": self.notifications}
+        draft.write_text(json.dumps(held))
         draft.replace(self.config)
 
     def start(self) -> asyncio.Task[None]:
@@ -233,3 +236,19 @@ async def test_a_local_tag_is_noticed_at_once(bench: Bench) -> None:
         lambda: [e for e in bench.events("source_updated") if (e["tag"], e["commit"]) == ("v1.1.0", commit)]
     )
     await _ended(bench, task)
+
+
+async def test_people_are_told_by_a_channel_that_came_with_a_reload(bench: Bench, tmp_path: Path) -> None:
+    with WebService() as service:
+        task = bench.start()
+        await bench.until(lambda: bench.events("source_updated"))
+        (tmp_path / "chat").write_text(service.address())
+        bench.notifications = [{"name": "team", "urlFile": str(tmp_path / "chat")}]
+        bench.configure("1h")
+        await bench.until(lambda: bench.events("config_reloaded"))
+        bench.origin.path.rename(tmp_path / "elsewhere")
+        bench.running.daemon.wake_source("shop")
+        await bench.until(lambda: service.taken)
+        assert service.titles() == ["source shop: cannot be followed"]
+        await _ended(bench, task)
+        assert not bench.events("notification_failed")

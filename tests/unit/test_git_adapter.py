@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.git import GitRepository, Limits, Mirrors, local_git_dir
+from reconciler.adapters.git import GitRepository, Limits, LocalRepository, Mirrors, local_git_dir
 from reconciler.adapters.git.address import Place, address_of, check_ref, mirror_name
 from reconciler.adapters.git.process import GitFailed, GitTooLarge, Runner, config_text, environment, telling
 from reconciler.core.address import masked
@@ -643,3 +643,45 @@ async def test_no_process_outlives_close(opened: Open, origin: GitOrigin) -> Non
     assert process.poll() is None
     await repository.close()
     assert process.poll() is not None
+
+
+def _commit_saying(origin: GitOrigin, committer: bytes, message: bytes = b"x\n") -> str:
+    """A commit as somebody might write it who does not use git, which the branch points to."""
+    tree = git("rev-parse", f"{origin.commit({'version': b'v1'})}^{{tree}}", cwd=origin.path)
+    text = b"tree %s\nauthor A <a@example.com> 1 +0000\ncommitter %s\n\n%s" % (tree.encode(), committer, message)
+    commit = git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", cwd=origin.path, stdin=text)
+    origin.reset(commit)
+    return commit
+
+
+@pytest.mark.parametrize(
+    "committer",
+    [b"A <a@example.com> 1700000000 +0200", b"committer 5 <a@example.com> 1700000000 -0900", b"A <> 1700000000 +0000"],
+)
+async def test_the_committers_date_whatever_he_is_called(opened: Open, origin: GitOrigin, committer: bytes) -> None:
+    commit = _commit_saying(origin, committer, b"committer B <b@example.com> 1 +0000\n")
+    repository = opened(origin.path)
+    assert await repository.tip() == commit
+    assert await repository.committed_at(commit) == 1_700_000_000
+
+
+@pytest.mark.parametrize("seconds", [b"99999999999", b"soon", b"-5", b""])
+async def test_a_date_that_no_calendar_could_show_is_none(tmp_path: Path, origin: GitOrigin, seconds: bytes) -> None:
+    """In a repository that is read where it is: a fetch refuses most of these itself."""
+    commit = _commit_saying(origin, b"A <a@example.com> %s +0000" % seconds)
+    repository = LocalRepository(origin.path, commit, tmp_path)
+    with pytest.raises(Invalid, match="no usable time"):
+        await repository.committed_at(commit)
+    await repository.close()
+
+
+async def test_the_date_of_a_commit_that_left_the_mirror_is_not_fetched(
+    opened: Open, origin: GitOrigin, tmp_path: Path
+) -> None:
+    repository = opened(origin.path)
+    commit = origin.commit({"version": b"v1"})
+    await repository.tip()
+    unfetched = origin.commit({"version": b"v2"})
+    with pytest.raises(Invalid, match="not in the mirror"):
+        await repository.committed_at(unfetched)
+    assert await repository.committed_at(commit) == 1_700_000_001

@@ -240,12 +240,24 @@ class Walk(RuleBasedStateMachine):
             assert live.route == route_of(rendered), "git-is-final"
             assert set(live.endpoints.values()) == {desired.revision}
             assert live.live["spec"].get("ports") == rendered["spec"].get("ports"), "drift is repaired"
-        assert [each.revision for each in observed.revisions] == [desired.revision], "nothing is left behind"
-        assert observed.workloads[0].noted_replicas == str(desired.components[0].replicas), (
+        kept = self._kept(desired, observed)
+        assert {each.revision for each in observed.revisions} == {desired.revision, *kept}, "nothing is left behind"
+        active = observed.revision(desired.revision)
+        assert active and active.workloads[0].noted_replicas == str(desired.components[0].replicas), (
             "the count that Git asks for is followed"
         )
         labels = [c.live["metadata"]["labels"][LABEL_REVISION] for c in observed.configs]
-        assert set(labels) <= {desired.revision}
+        assert set(labels) <= {desired.revision, *kept}
+
+    def _kept(self, desired: Desired, observed: Observed) -> set[str]:
+        """What is left of former revisions: no more of them than the limit, and no pod."""
+        assert observed.front is not None
+        left = [each for each in observed.revisions if each.revision != desired.revision]
+        assert len(left) <= self.app.strategy.revision_history_limit
+        assert all(not each.pods and each.replicas == 0 for each in left), "kept with no pods"
+        kept = {each.revision for each in left}
+        assert kept <= {each.revision for each in observed.front.memory.history}, "only what was active is kept"
+        return kept
 
     def _desired(self) -> Desired:
         return _look(self.daemons[0])[0]
@@ -268,6 +280,15 @@ class WalkWithSmallPreviews(Walk):
     """The same, where a new revision starts with one pod."""
 
     app = replace(APP, strategy=replace(APP.strategy, preview_replica_count=1))
+
+
+class WalkWithHistory(Walk):
+    """The same, where up to three former revisions are kept with no pods."""
+
+    @initialize(limit=st.integers(0, 3))
+    def begin(self, limit: int = 0) -> None:
+        self.app = replace(APP, strategy=replace(APP.strategy, revision_history_limit=limit))
+        super().begin()
 
 
 class WalkOfAWholeApp(Walk):
@@ -372,19 +393,20 @@ class WalkWithReverts(WalkWithGates):
     app = replace(WalkWithGates.app, strategy=replace(WalkWithGates.app.strategy, revert_in_git=True))
 
 
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "walk",
-    [
-        Walk,
-        WalkWithSmallPreviews,
-        WalkWithAutoscalers,
-        WalkWithGates,
-        WalkWithReverts,
-        WalkOfAWholeApp,
-        WalkOfAnIngress,
-    ],
+_WALKS = (
+    Walk,
+    WalkWithSmallPreviews,
+    WalkWithAutoscalers,
+    WalkWithHistory,
+    WalkWithGates,
+    WalkWithReverts,
+    WalkOfAWholeApp,
+    WalkOfAnIngress,
 )
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("walk", _WALKS)
 def test_random_walks_keep_the_invariants(walk: type[Walk]) -> None:
     """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""
     run_state_machine_as_test(walk)

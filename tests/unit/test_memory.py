@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.delivered import Delivered
 from reconciler.core.memory import (
     HISTORY_LIMIT,
     Active,
@@ -23,8 +24,9 @@ moments = st.integers(1_600_000_000_000, 1_900_000_000_000).map(lambda ms: ms / 
 texts = st.text(max_size=30)
 words = st.text(min_size=1, max_size=30)
 names = st.text("abc123", min_size=1, max_size=10)
-actives = st.builds(Active, words, texts, st.sampled_from(Colour), texts, moments)
-formers = st.builds(Active, words, texts, st.sampled_from(Colour), texts, moments, moments)
+more = {"committed": st.none() | moments, "failed": st.booleans(), "rollback": st.booleans()}
+actives = st.builds(Active, words, texts, st.sampled_from(Colour), texts, moments, **more)
+formers = st.builds(Active, words, texts, st.sampled_from(Colour), texts, moments, moments, **more)
 rejections = st.builds(Rejection, texts, texts, texts, texts, moments)
 memories = st.builds(
     Memory,
@@ -34,6 +36,7 @@ memories = st.builds(
     st.lists(formers, max_size=HISTORY_LIMIT).map(tuple),
     st.frozensets(st.builds(Doom, names, names), max_size=3),
     st.frozensets(st.sampled_from(["v1/ServiceAccount", "policy/v1/PodDisruptionBudget", "example.com/v1/Service"])),
+    st.lists(st.builds(Delivered, moments, st.none() | moments), max_size=3).map(tuple),
 )
 
 
@@ -50,7 +53,13 @@ def test_what_is_written_is_read_back(memory: Memory) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            [PREFIX + key for key in ("active-since", "rejected", "history", "active-revision", "confirmed-at")]
+            [
+                PREFIX + key
+                for key in (
+                    *("active-since", "rejected", "history", "active-revision", "confirmed-at"),
+                    *("active-committed", "active-failed", "active-rollback", "deployments"),
+                )
+            ]
         ),
         texts | st.sampled_from(["{}", "[1]", '[{"revision":1}]', '{"at":"x"}']),
     )

@@ -14,7 +14,7 @@ from reconciler.app.settings_source import SourceSettings
 from reconciler.core.gitref import branch
 from reconciler.core.model import App
 from reconciler.core.plan import plan
-from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
+from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError, Transient
 from tests.fakes.world import APP, World
 
 SOURCE = SourceSettings(APP.source, "https://git.example.com/shop.git", branch("main"), interval=3600.0, timeout=5.0)
@@ -93,3 +93,21 @@ def test_the_service_is_tried_before_the_first_pod_starts(
     assert sight.observed is not None
     made = plan(sight.desired, sight.observed, sight.at)
     assert [each.manifest["kind"] for each in writes_ahead(sight.desired, sight.observed, made)] == kinds
+
+
+def test_what_the_cluster_remembers_is_seen_without_git(world: World) -> None:
+    world.release("v1")
+    world.repository.fail_with(Transient("unreachable"))
+    assert world.cluster.writes
+    world.cluster.writes.clear()
+
+    async def remembered() -> Sight:
+        bench = Workbench(Settings((SOURCE,), (APP,)), world.clock, lambda _: world.repository)
+        bench.join(world.cluster, world.told)
+        async with bench:
+            return (await bench.remembered([]))[0]
+
+    sight = asyncio.run(remembered())
+    assert sight.error is None and sight.observed and sight.observed.front
+    assert len(sight.observed.front.memory.deployments) == 1
+    assert not world.cluster.writes

@@ -11,7 +11,7 @@ from rig.audit import Audit
 from rig.daemon import Daemon
 from rig.load import Load, Request
 from sandbox import Sandbox
-from tests.e2e.harness.asserts import no_request_failed
+from tests.e2e.harness.asserts import no_request_failed, only_errors_of
 
 
 def test_a_failed_request_is_told_with_the_events_around_it(tmp_path: Path) -> None:
@@ -38,6 +38,48 @@ def test_a_failed_request_is_told_with_the_events_around_it(tmp_path: Path) -> N
     assert "1 of 3 requests failed: {'refused': 1}" in told
     assert "before: {'v1': 1}" in told and "after: {'v2': 1}" in told
     assert "-1.500 s  switched v2" in told and "s  started" not in told
+
+
+_STORY = [
+    Request(9.0, 9.1, 200, "v1", "pod-1", ""),
+    Request(10.0, 10.1, 500, "v2", "pod-2", ""),
+    Request(10.2, 10.3, 200, "v2", "pod-2", ""),
+    Request(10.4, 10.5, 0, "", "", "connection refused"),
+    Request(9.0, 12.6, 503, "", "", ""),
+    Request(12.0, 12.1, 404, "v2", "pod-2", ""),
+    Request(12.3, 12.4, 500, "v2", "pod-3", ""),
+    Request(12.8, 13.9, 500, "v2", "pod-3", "unexpected EOF"),
+]
+
+
+def test_errors_that_users_saw_are_told_apart_from_connections_that_failed(tmp_path: Path) -> None:
+    load = _Done(_STORY, Daemon(tmp_path / "config", tmp_path / "daemon"), tmp_path)
+    errors = load.errors()
+    assert [each.status for each in errors.requests] == [500, 503, 500]
+    assert errors.versions == {"v2": 2, "": 1}
+    assert (errors.first, errors.last) == (10.1, 12.6) and str(errors).startswith("users saw 3 errors for 2.500 s")
+    assert [each.error for each in load.unanswered] == ["connection refused", "unexpected EOF"]
+    assert len(load.failures) == 6  # and one that was answered, but neither by 200 nor by an error of the server's
+
+
+def test_errors_are_counted_by_version_and_by_time(tmp_path: Path) -> None:
+    load = _Done(_STORY, Daemon(tmp_path / "config", tmp_path / "daemon"), tmp_path)
+    assert len(load.errors("v2")) == 2 and load.errors("v2").seconds == pytest.approx(2.3)
+    assert len(load.errors("v2", since=11.0)) == len(load.errors("v2", before=11.0)) == 1
+    none = load.errors("v1")
+    assert (len(none), none.first, none.last, none.seconds) == (0, 0.0, 0.0, 0.0)
+    assert load.error_ratio("v2") == 0.5 and load.error_ratio("v2", since=12.2) == 1.0 and load.error_ratio("v1") == 0.0
+
+
+def test_errors_of_one_version_do_not_excuse_what_else_failed(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "config", tmp_path / "daemon")
+    only_errors_of("v2", _Done([each for each in _STORY if each.version and not each.error and each.status != 404],
+                               daemon, tmp_path), at_least=0)  # fmt: skip
+    for wrong, told in ((_STORY[3], "connection refused"), (_STORY[4], "status 503"), (_STORY[5], "status 404")):
+        with pytest.raises(AssertionError, match=told):
+            only_errors_of("v2", _Done([_STORY[0], _STORY[1], wrong], daemon, tmp_path), at_least=0)
+    with pytest.raises(AssertionError, match="status 500"):
+        only_errors_of("v1", _Done([_STORY[0], _STORY[1]], daemon, tmp_path), at_least=0)
 
 
 class _Done(Load):

@@ -51,6 +51,7 @@ async def test_any_commit_of_any_kind_of_repository_can_be_read(origin: GitOrigi
         assert await repository.read(commit, "apps/web/version") == (b"v1" if commit == first else b"v2")
         same = await repository.identities(first, ["apps/web/version", "no-such"])
         other = await repository.identities(commit, ["apps/web/version", "no-such"])
+        assert await repository.committed_at(commit) == 1_700_000_000 + (1 if commit == first else 2)
         assert [mine == its for mine, its in zip(same, other, strict=True)] == [commit == first, True]
         await repository.close()
 

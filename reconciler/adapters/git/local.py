@@ -76,6 +76,11 @@ class LocalRepository:
         wanted = [split_path(path, self._at(commit, path)) for path in paths]
         return self._read(place, lambda objects: tuple(objects.identity(commit, parts, place) for parts in wanted))
 
+    async def committed_at(self, commit: str) -> float:
+        """See `ports.Repository`."""
+        place = self._at(commit, "")
+        return self._read(place, lambda objects: objects.committed_at(commit, place))
+
     async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
         """See `ports.Repository`."""
         place = self._at(commit, pattern)

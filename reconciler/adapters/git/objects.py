@@ -5,6 +5,7 @@ A size is always looked up before the content is read, so that an oversized file
 
 from __future__ import annotations
 
+import re
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,12 @@ _TREE_BYTES = 16 << 20
 """A folder listing larger than this (about 300,000 entries) is refused: it would only fill the memory."""
 _CACHED_ENTRIES = 20_000
 """Tree entries kept in memory, about 4 MB: 1,000 apps in one folder read it once a commit, not 1,000 times."""
+
+_COMMIT_BYTES = 1 << 20
+_SECONDS = re.compile(rb"\d{1,10}")
+"""Up to the year 2286: what a longer number would date, no calendar need show."""
+DATELESS = "Nothing: it is of use to figures alone"
+"""What to do about a commit whose time is not known."""
 
 Entries = Mapping[str, tuple[int, bytes]]
 """A folder: name → (mode, object id)."""
@@ -55,10 +62,34 @@ class Objects:
         self._database = GitCmdObjectDB(mirror / "objects", self._git)
         self._trees: OrderedDict[bytes, Entries] = OrderedDict()
         self._last: tuple[str, bytes] | None = None  # a thousand apps ask for one commit after the other
+        self._dated: tuple[str, float] | None = None
 
     def commit(self, name: str) -> str:
         """The full id of the commit that `name` stands for. Raises CommitAbsent or Damaged."""
         return self._header(name + "^{commit}")
+
+    def committed_at(self, commit: str, place: Place) -> float:
+        """The committer's date of a commit, in epoch seconds.
+
+        Raises:
+            Invalid: the commit is too large to be read, or says no usable time.
+            CommitAbsent, Damaged: about the mirror, see there.
+        """
+        if self._dated is None or self._dated[0] != commit:
+            self._dated = commit, self._committed_at(commit, place)
+        return self._dated[1]
+
+    def _committed_at(self, commit: str, place: Place) -> float:
+        identity = bytes.fromhex(self._header(commit + "^{commit}"))
+        if self._size(identity) > _COMMIT_BYTES:
+            raise place.invalid("the commit is too large to be read", DATELESS)
+        headers = self._content(identity, b"commit").partition(b"\n\n")[0].split(b"\n")
+        # `committer NAME <MAIL> SECONDS ZONE`; a name may hold anything but `<` and a new line (git-commit-tree(1)).
+        said = next((line.rpartition(b"> ")[2] for line in headers if line.startswith(b"committer ")), b"")
+        seconds = said.partition(b" ")[0]
+        if not _SECONDS.fullmatch(seconds):
+            raise place.invalid("the commit says no usable time", DATELESS)
+        return float(seconds)
 
     def file(self, commit: str, parts: tuple[str, ...], place: Place, limits: Limits) -> bytes:
         """The content of a regular file.

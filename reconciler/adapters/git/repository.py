@@ -20,7 +20,7 @@ from typing import TypeVar
 from reconciler.adapters.git.access import Access, Keys, explained, no_keys, opened, ssh_without_keys
 from reconciler.adapters.git.address import Place, address_of, check_ref, mirror_name, split_path
 from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
-from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
+from reconciler.adapters.git.objects import DATELESS, CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
 from reconciler.adapters.git.revert import Author, Reverter
 from reconciler.adapters.git.verify import Policy, Verifier
@@ -242,6 +242,22 @@ class GitRepository:
         return await self._reading(
             place, lambda objects: tuple(objects.identity(commit, parts, place) for parts in wanted)
         )
+
+    async def committed_at(self, commit: str) -> float:
+        """When (epoch seconds) `commit` (full id) was made, by its committer's clock.
+
+        Raises:
+            Transient: reading takes too long.
+            Invalid: it is not in the mirror (nothing is fetched for it), or says no usable time.
+        """
+        place = replace(self._place, commit=commit)
+        self._check_open(place)
+        if not _is_full_id(commit):
+            raise place.invalid("this is not a full commit id", "Report it: a defect of the reconciler")
+        try:
+            return await self._read_once(place, lambda objects: objects.committed_at(commit, place))
+        except _Unreadable:
+            raise place.invalid("the commit is not in the mirror any more", DATELESS) from None
 
     async def find(self, commit: str, pattern: str) -> Mapping[str, str]:
         """The files in `commit` that match: path → id of the content, see `ports.Repository`.

@@ -29,7 +29,7 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
     to = replace(view.as_active(view.now), on_trial=_is_to_be_watched(view))
     moves = along(view)
     if not view.front:
-        memory = Memory(active=to, inventory=resources(view.desired.extras))
+        memory = replace(Memory().switched(to), inventory=resources(view.desired.extras))
         manifest = annotated(view.desired.front, write_memory(memory))
         return CreateFront(manifest, to, claim.since, moves)
     source = _source(view)

@@ -17,6 +17,7 @@ def forecast(desired: Desired, observed: Observed, now: float) -> tuple[str, ...
     ready = f"within {strategy.progress_deadline:g} s, or the revision is rejected and traffic stays where it is"
     steps = [f"every pod of {desired.version} ready, {ready}", str(cut_over(view, claim_of(view)))]
     if view.active:
-        kept = f"kept warm for {strategy.scale_down_delay:g} s, then deleted"
+        then = "kept with no pods" if strategy.revision_history_limit else "deleted"
+        kept = f"kept warm for {strategy.scale_down_delay:g} s, then {then}"
         steps.append(f"{view.active.version} ({view.active.revision}) {kept}")
     return tuple(steps)

@@ -18,6 +18,7 @@ from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.gate import Gate, approval, closed_gate, note_of, results_used, unready_since
+from reconciler.core.plan.kept import is_spent
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
@@ -99,7 +100,7 @@ def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:
     """Asked for before a colour is begun beside the active one alone: what other colours leave behind is about to be
     free, and the quotas do not show it yet."""
     active = view.active.revision if view.active else ""
-    if view.target or any(each.revision != active for each in view.observed.revisions):
+    if view.target or any(each.revision != active and not is_spent(view, each) for each in view.observed.revisions):
         return ()
     workloads = tuple(each.manifest for each in applies if each.manifest["kind"] in WORKLOADS)
     return (RequireRoom(workloads),) if workloads else ()
@@ -160,9 +161,11 @@ def _size_for_promotion(view: View, component: Component) -> Size:
 
 def _starts_small(view: View, live: Workload | None, wanted: int) -> bool:
     """Whether a workload shall first prove itself with `previewReplicaCount` pods: it is not there yet, or is that
-    small and its revision not ready. Without an active colour there is nothing to be spared beside it."""
+    small and its revision not ready. Without an active colour there is nothing to be spared beside it, and one that was
+    active before has proved itself."""
     preview = view.desired.app.strategy.preview_replica_count
-    if preview is None or preview >= wanted or view.active is None:
+    proved = live is not None and view.memory.former(live.revision) is not None
+    if preview is None or preview >= wanted or view.active is None or proved:
         return False
     return live is None or view.target is None or (live.replicas <= preview and not is_ready(view.target))
 

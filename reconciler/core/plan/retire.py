@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
-from reconciler.core.action import Action, Ref, Remember, Retire
+from reconciler.core.action import Action, Ref, Remember, Retire, ScaleDown
 from reconciler.core.health import ready_pods
 from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.model import ADOPTED
+from reconciler.core.plan.kept import is_idle, is_kept, scaled_to_zero
 from reconciler.core.plan.manifests import remember
 from reconciler.core.plan.view import View, doom_of, nobody_serves, ref_of, serves
 
@@ -35,7 +36,7 @@ that crashes seconds after each start has been ready, too."""
 
 
 def clean_up(view: View, going: tuple[Workload, ...] = ()) -> tuple[tuple[Action, ...], float | None]:
-    """Deletions that are due, and when (epoch seconds) the next one will be.
+    """Deletions, and scalings to zero, that are due, and when (epoch seconds) the next one will be.
 
     `going` workloads are about to be scaled to zero by the caller, and noted as such together with the others.
     """
@@ -47,7 +48,7 @@ def clean_up(view: View, going: tuple[Workload, ...] = ()) -> tuple[tuple[Action
         elif fate is not None:
             due.append((revision, fate))
     notes = _note(view, [*going, *(workload for revision, _ in due for workload in revision.workloads)])
-    retired = [action for revision, why in due for action in _retire(view, revision, *why)]
+    retired = [action for revision, why in due for action in _ended(view, revision, *why)]
     return (*notes, *retired, *_orphans(view)), min(ahead, default=None)
 
 
@@ -60,9 +61,9 @@ def _note(view: View, going: Iterable[Workload]) -> Iterator[Remember]:
 
 
 def _fate(view: View, revision: LiveRevision) -> tuple[str, str] | float | None:
-    """One revision's end: event and reason of a deletion now, the time at which it is due, or None while events alone
-    can decide."""
-    if _protected(view, revision) or revision.deleting or serves(view, revision.revision):
+    """One revision's end: event and reason of what is to be done now, the time at which it is due, or None while events
+    alone can decide."""
+    if _protected(view, revision) or revision.deleting or serves(view, revision.revision) or is_idle(view, revision):
         return None
     former = view.memory.former(revision.revision)
     if former is None:
@@ -75,6 +76,11 @@ def _fate(view: View, revision: LiveRevision) -> tuple[str, str] | float | None:
     when = max(due, steady, _followed_from(view), _followed_services(view))
     if view.now < when:
         return when
+    limit = view.desired.app.strategy.revision_history_limit
+    if is_kept(view, revision):
+        return "revision_scaled", f"kept for a revert: revisionHistoryLimit is {limit}"
+    if revision.replicas == 0:
+        return "retired", f"revisionHistoryLimit is {limit}, and it is not among the latest"
     return "retired", f"kept warm for {view.now - former.until:.0f} s after it was active"
 
 
@@ -136,6 +142,12 @@ def _why_never_active(view: View, revision: LiveRevision) -> tuple[str, str]:
     if rejection and rejection.revision == revision.revision:
         return "retired", "it was rejected, and Git wants another revision now"
     return "overtaken", f"commit {view.desired.commit[:12]} wants {view.desired.version}"
+
+
+def _ended(view: View, revision: LiveRevision, event: str, reason: str) -> Iterator[Retire | ScaleDown]:
+    if event == "revision_scaled":
+        return scaled_to_zero(view, revision, reason)
+    return _retire(view, revision, event, reason)
 
 
 def _retire(view: View, revision: LiveRevision, event: str, reason: str) -> Iterator[Retire]:

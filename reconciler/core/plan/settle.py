@@ -19,6 +19,7 @@ from reconciler.core.plan.astray import follow
 from reconciler.core.plan.confirm import confirmed, has_arrived
 from reconciler.core.plan.cutover import cut_over
 from reconciler.core.plan.extras import note_after, note_before, tend
+from reconciler.core.plan.kept import is_idle
 from reconciler.core.plan.manifests import remember, switch_manifest
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.trial import Trial, ended, go_back, trial_of
@@ -93,12 +94,13 @@ def _handovers(view: View, front: Front) -> Iterator[Handover]:
 
 def _with_forgotten(view: View, memory: Memory) -> Memory:
     """If the memory was lost (somebody wiped the annotations), every colour that was whole before counts as a former
-    one: it is kept as long as a former one is."""
+    one: it is kept as long as a former one is. What was delivered is not known any more."""
     if view.memory.active is not None:
         return memory
-    others = (e for e in view.observed.revisions if e.revision != view.desired.revision and e.completed)
-    former = (Active(e.revision, e.version, e.colour, e.commit, e.created, view.now) for e in others)
-    return replace(memory, history=tuple(former))
+    others = [e for e in view.observed.revisions if e.revision != view.desired.revision and e.completed]
+    latest = sorted(others, key=lambda each: each.created, reverse=True)
+    former = (Active(e.revision, e.version, e.colour, e.commit, e.created, view.now) for e in latest)
+    return replace(memory, history=tuple(former), deployments=())
 
 
 def _settled_phase(view: View, refused: str) -> Phase:
@@ -106,7 +108,7 @@ def _settled_phase(view: View, refused: str) -> Phase:
         return Phase.DRIFTED
     if is_down(view.target):
         return Phase.DEGRADED
-    alone = all(each.revision == view.desired.revision for each in view.observed.revisions)
+    alone = all(each.revision == view.desired.revision or is_idle(view, each) for each in view.observed.revisions)
     return Phase.STABLE if alone else Phase.RETAINING
 
 

@@ -145,6 +145,6 @@ def _kept(view: View, live: LiveRevision) -> tuple[Action, ...]:
 
 def _nowhere(view: View, front: Front, reason: str) -> Plan:
     assert view.memory.active is not None
-    memory = replace(view.memory, active=replace(view.memory.active, on_trial=False))
+    memory = replace(view.memory, active=replace(view.memory.active, on_trial=False, failed=True))
     told = f"{reason}. There is no earlier revision to go back to"
     return Plan(Phase.WATCHING, told, (remember(front, memory, "analysis_failed", told, view.memory.active.since),))

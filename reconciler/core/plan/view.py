@@ -14,7 +14,7 @@ from reconciler.core.ignore import as_left
 from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.memory import Active, Cause, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Component, Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, Config, Front, Observed, led_to
+from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Config, Front, Observed, led_to
 from reconciler.core.phase import Phase
 from reconciler.core.place import manager_of
 
@@ -113,7 +113,8 @@ class View:
     def as_active(self, since: float) -> Active:
         """The desired revision as the memory will hold it."""
         wanted = self.desired
-        return Active(wanted.revision, wanted.version, wanted.slot.colour, wanted.commit, since)
+        who = wanted.revision, wanted.version, wanted.slot.colour, wanted.commit
+        return Active(*who, since, committed=wanted.committed)
 
 
 def compared(view: View, manifest: Manifest, live: Manifest) -> tuple[Manifest, tuple[Difference, ...]]:
@@ -126,7 +127,7 @@ def compared(view: View, manifest: Manifest, live: Manifest) -> tuple[Manifest, 
 
 
 def _somebody_else(manager: str) -> str:
-    return "" if manager in (APPLY_MANAGER, SWITCH_MANAGER) else manager
+    return "" if manager in (APPLY_MANAGER, SWITCH_MANAGER, SCALE_MANAGER) else manager
 
 
 def claim_of(view: View) -> Claim:

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -23,8 +22,8 @@ type app struct {
 	started  atomic.Bool
 	stopping atomic.Bool
 	ready    atomic.Bool // what READY and POST /ready/on|off say
-	answered atomic.Int64
-	failed   atomic.Int64
+	faults   faults
+	counted  counts
 	servers  []*http.Server
 }
 
@@ -35,6 +34,8 @@ func newApp(s settings) (*app, error) {
 	}
 	a := &app{settings: s}
 	a.ready.Store(s.ready)
+	a.faults.setErrorRate(s.errorRate)
+	a.faults.setLatency(s.latency)
 	hostText, err := json.Marshal(host)
 	if err != nil {
 		return nil, err
@@ -73,15 +74,16 @@ func (a *app) isReady() bool {
 // traffic is what the application is for.
 func (a *app) traffic() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		a.faults.delay(r.Context())
+		failed := a.faults.strikes()
 		w.Header().Set("Content-Type", "application/json")
-		if a.errorRate > 0 && rand.Float64() < a.errorRate {
-			a.failed.Add(1)
+		if failed {
 			w.WriteHeader(http.StatusInternalServerError)
-		} else {
-			a.answered.Add(1)
 		}
-		_, _ = w.Write(a.body)
+		_, _ = w.Write(a.body) // also of a failure: who failed is what one wants to know
+		a.counted.add(failed, time.Since(began))
 	})
 	mux.HandleFunc("GET /config", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -96,6 +98,24 @@ func (a *app) probes() http.Handler {
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.isReady()) })
 	mux.HandleFunc("POST /ready/on", func(w http.ResponseWriter, _ *http.Request) { a.ready.Store(true); answer(w, true) })
 	mux.HandleFunc("POST /ready/off", func(w http.ResponseWriter, _ *http.Request) { a.ready.Store(false); answer(w, true) })
+	mux.HandleFunc("POST /errors/{rate}", func(w http.ResponseWriter, r *http.Request) {
+		rate, err := parseShare(r.PathValue("rate"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		a.faults.setErrorRate(rate)
+		answer(w, true)
+	})
+	mux.HandleFunc("POST /latency/{duration}", func(w http.ResponseWriter, r *http.Request) {
+		latency, err := parseLatency(r.PathValue("duration"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		a.faults.setLatency(latency)
+		answer(w, true)
+	})
 	return mux
 }
 
@@ -112,10 +132,7 @@ func (a *app) metrics() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		fmt.Fprintln(w, "# HELP http_requests_total Requests answered on /, by version and status code.")
-		fmt.Fprintln(w, "# TYPE http_requests_total counter")
-		fmt.Fprintf(w, "http_requests_total{version=%q,code=\"200\"} %d\n", a.version, a.answered.Load())
-		fmt.Fprintf(w, "http_requests_total{version=%q,code=\"500\"} %d\n", a.version, a.failed.Load())
+		a.counted.write(w, a.version)
 	})
 	return mux
 }

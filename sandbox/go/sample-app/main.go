@@ -1,5 +1,5 @@
 // Command sample-app is the application that the sandbox's demo, tests and benchmarks release.
-// Its behaviour is set by environment variables alone, so that two versions of it are one image.
+// Its behaviour is set by environment variables, so that two versions of it are one image, and by requests to the probe port.
 package main
 
 import (

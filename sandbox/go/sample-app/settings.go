@@ -15,7 +15,8 @@ type settings struct {
 	shutdownDelay time.Duration
 	crashAfter    time.Duration // 0: never
 	ready         bool
-	errorRate     float64
+	errorRate     float64       // see parseShare
+	latency       time.Duration // how long an answer on / takes
 	httpPort      string
 	probePort     string
 	metricsPort   string
@@ -43,11 +44,11 @@ func readSettings() (settings, error) {
 	if s.ready, err = strconv.ParseBool(text("READY", "true")); err != nil {
 		return s, fmt.Errorf("READY: %w", err)
 	}
-	if s.errorRate, err = strconv.ParseFloat(text("ERROR_RATE", "0"), 64); err != nil {
+	if s.errorRate, err = parseShare(text("ERROR_RATE", "0")); err != nil {
 		return s, fmt.Errorf("ERROR_RATE: %w", err)
 	}
-	if s.errorRate < 0 || s.errorRate > 1 {
-		return s, fmt.Errorf("ERROR_RATE: %v is not between 0 and 1", s.errorRate)
+	if s.latency, err = parseLatency(text("LATENCY", "0s")); err != nil {
+		return s, fmt.Errorf("LATENCY: %w", err)
 	}
 	for _, pair := range os.Environ() {
 		if key, value, _ := strings.Cut(pair, "="); strings.HasPrefix(key, "CFG_") {
@@ -55,6 +56,24 @@ func readSettings() (settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// parseShare reads a part of a whole, from 0 to 1.
+func parseShare(text string) (float64, error) {
+	share, err := strconv.ParseFloat(text, 64)
+	if err == nil && !(share >= 0 && share <= 1) { // NaN is neither
+		err = fmt.Errorf("%v is not between 0 and 1", share)
+	}
+	return share, err
+}
+
+// parseLatency reads a duration. None is longer than a client would ever wait.
+func parseLatency(text string) (time.Duration, error) {
+	latency, err := time.ParseDuration(text)
+	if err == nil && (latency < 0 || latency > time.Minute) {
+		err = fmt.Errorf("%v is not between 0 and %v", latency, time.Minute)
+	}
+	return latency, err
 }
 
 // text treats an empty variable like a missing one, as templates often leave values empty.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from reconciler.core.observed import SWITCH_MANAGER
 from rig.daemon import Event
-from rig.load import Load, Request
+from rig.load import Errors, Load, Request
 from rig.scene import APP, Scene
 
 ENOUGH = 300
@@ -20,11 +20,27 @@ _AROUND = 15.0
 
 def no_request_failed(load: Load, *, at_least: int = ENOUGH) -> None:
     """Lets the load go on for a moment, and until it proves something; ends it; and holds us to our word."""
+    _end(load, at_least)
+    failed, answered = load.failures, sum(load.versions().values())
+    assert not failed, _account(load, failed)
+    assert answered >= at_least, f"only {answered} requests were answered: that was no load"
+
+
+def only_errors_of(version: str, load: Load, *, at_least: int = ENOUGH) -> Errors:
+    """The same where a bad version was let in front of users: every request was answered, and nothing but that version
+    answered with an error. Returns these errors: how many users saw, and for how long."""
+    _end(load, at_least)
+    errors, answered = load.errors(version), sum(load.versions().values())
+    known = set(errors.requests)
+    other = [each for each in load.failures if each not in known]
+    assert not other, _account(load, other)
+    assert answered >= at_least, f"only {answered} requests were answered: that was no load"
+    return errors
+
+
+def _end(load: Load, at_least: int) -> None:
     load.wait_for_count(max(100, at_least - len(load.requests)))
     load.stop()
-    failed, answered = load.failures, sum(load.versions().values())
-    assert not failed, _account(load)
-    assert answered >= at_least, f"only {answered} requests were answered: that was no load"
 
 
 def moved(scene: Scene, times: int) -> None:
@@ -34,9 +50,8 @@ def moved(scene: Scene, times: int) -> None:
     assert set(scene.audit.movers(APP)) <= {SWITCH_MANAGER}, f"moved by {scene.audit.movers(APP)}"
 
 
-def _account(load: Load) -> str:
+def _account(load: Load, failed: Sequence[Request]) -> str:
     """Which requests failed, when by the daemons' own events, and what was answered before and after."""
-    failed = load.failures
     first, last = min(each.start for each in failed), max(each.end for each in failed)
     told = Counter(each.error or f"status {each.status}" for each in failed)
     return "\n".join(

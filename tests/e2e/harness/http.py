@@ -32,6 +32,19 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 
 def set_ready(pod: Manifest, ready: bool) -> None:
     """Tells one pod of the sample app what to answer to its readiness probe."""
-    address = f"http://{pod['status']['podIP']}:{_PROBE_PORT}/ready/{'on' if ready else 'off'}"
-    with _OPENER.open(Request(address, method="POST"), timeout=5):
+    _tell(pod, f"ready/{'on' if ready else 'off'}")
+
+
+def set_error_rate(pod: Manifest, share: float) -> None:
+    """Tells one pod of the sample app which share of the requests on / to answer with 500, from 0 to 1."""
+    _tell(pod, f"errors/{share}")
+
+
+def set_latency(pod: Manifest, latency: str) -> None:
+    """Tells one pod of the sample app how long to take for an answer on /, as a duration (`200ms`)."""
+    _tell(pod, f"latency/{latency}")
+
+
+def _tell(pod: Manifest, what: str) -> None:
+    with _OPENER.open(Request(f"http://{pod['status']['podIP']}:{_PROBE_PORT}/{what}", method="POST"), timeout=5):
         pass
