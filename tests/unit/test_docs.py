@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ import yaml
 
 from docs import generate
 from reconciler.adapters.cluster.kinds import FIXED, WATCHED
+from reconciler.app.discovery import parse_app_file
 from reconciler.app.settings import parse_settings, schema
+from reconciler.app.settings_source import SourceSettings
 from reconciler.core import builtin_values, phase
 from reconciler.core.event import EVENTS
+from reconciler.core.gitref import branch
 from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection, write_claim, write_memory
 from reconciler.core.model import Colour
 
@@ -128,7 +132,7 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 def test_every_field_of_the_configuration_is_described() -> None:
-    text = _read("docs/configuration.md")
+    text = _read("docs/configuration.md") + _read("docs/checks.md")
     definitions = yaml.safe_load(schema())
     models = [definitions, *definitions["$defs"].values()]
     fields = {field for model in models for field in model.get("properties", {})}
@@ -152,6 +156,20 @@ def test_the_webhook_in_its_manual_is_valid() -> None:
     [block] = re.findall(r"```yaml\n(.*?)```", _read("docs/webhook.md"), re.DOTALL)
     settings = parse_settings(f"sources: [{{name: shop, url: .}}]\napps: []\n{block}", "webhook.md")
     assert settings.webhook and settings.webhook.receivers[0].name == "shop"
+
+
+def test_the_checks_in_their_manual_are_valid() -> None:
+    first, *blocks = re.findall(r"```yaml\n(.*?)```", _read("docs/checks.md"), re.DOTALL)
+    examples = [each for each in blocks if each.startswith("- name:")]
+    assert len(examples) == 3
+    for each in examples:
+        stage = "postPromotionAnalysis" if "failureLimit" in each else "prePromotionAnalysis"
+        first += f"---\nstrategy:\n  {stage}:\n    checks:\n" + textwrap.indent(each, "      ")
+    source = SourceSettings("shop", ".", branch("main"), 30.0, 60.0, check_hosts=("votes.example.com",))
+    for each in first.split("---\n"):
+        parse_app_file(each.encode(), "shop/app.yaml", source)
+    [server] = [each for each in blocks if each.startswith("prometheus:")]
+    assert parse_settings(f"sources: [{{name: shop, url: .}}]\napps: []\n{server}", "checks.md").prometheus
 
 
 def test_the_role_in_the_readme_covers_what_is_watched() -> None:
