@@ -17,6 +17,7 @@ from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
 from reconciler.adapters.git import (
     AllowedSigners,
+    Author,
     GitRepository,
     Keyring,
     Keys,
@@ -35,13 +36,21 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.loop import keep_going
 from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_source import ANY_ACCOUNT, ANY_NAMESPACE, SecretName, SourceSettings, VerifySettings
+from reconciler.app.settings_source import (
+    ANY_ACCOUNT,
+    ANY_NAMESPACE,
+    PushSettings,
+    SecretName,
+    SourceSettings,
+    VerifySettings,
+)
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.core.gitref import GitRef, RefKind
 from reconciler.core.glob import pattern_fault
 from reconciler.core.policy import ANY_KIND
 from reconciler.core.powers import power_fault
+from reconciler.core.target import ANY_HOST
 from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
 from reconciler.ports import Cluster, Schemas
 from reconciler.web.webhook import Webhooks
@@ -261,8 +270,20 @@ def _repository(source: SourceSettings, mirrors: Mirrors, cluster: Cluster | Non
     policy = _policy(source.verify) if source.verify else None
     # What was accepted by other rules is not known to this source.
     keeper = f"{source.name}\0{source.verify}" if source.verify else source.name
-    timeout, keys = source.timeout, _keys(source, cluster)
-    return GitRepository(source.url, source.ref, mirrors, timeout=timeout, keys=keys, keeper=keeper, policy=policy)
+    return GitRepository(
+        source.url,
+        source.ref,
+        mirrors,
+        timeout=source.timeout,
+        keys=_keys(source, cluster),
+        keeper=keeper,
+        policy=policy,
+        author=_author(source.push),
+    )
+
+
+def _author(push: PushSettings) -> Author:
+    return Author(push.name, push.email, Path(push.signing_key) if push.signing_key else None)
 
 
 def _keys(source: SourceSettings, cluster: Cluster | None) -> Keys:
@@ -319,6 +340,7 @@ async def checkbench(repository: Path, ref: str, pattern: str, powers: Sequence[
         service_accounts=ANY_ACCOUNT,
         powers=tuple(powers),
         kinds=ANY_KIND,
+        check_hosts=ANY_HOST,
     )
     with TemporaryDirectory() as scratch:
         local = LocalRepository(repository, ref, Path(scratch))

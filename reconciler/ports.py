@@ -8,9 +8,11 @@ from typing import Protocol
 
 from reconciler.core.account import Account
 from reconciler.core.action import Ref
-from reconciler.core.check import Check, Outcome
+from reconciler.core.check import Check, Result, Series
+from reconciler.core.check import Measurement as Measurement  # what probers give
 from reconciler.core.event import Event
 from reconciler.core.model import Desired, Manifest
+from reconciler.core.revert import Revert
 from reconciler.core.strictyaml import Key
 
 
@@ -41,6 +43,16 @@ class Repository(Protocol):
 
     async def accept(self, commit: str) -> None:
         """Notes a tip as in force, and keeps it readable whatever the ref points to later."""
+        ...
+
+    async def revert(self, revert: Revert) -> str:
+        """Commits that one file is changed back, and pushes it to the branch; returns the full id of the commit.
+
+        Nothing is forced: `Conflict` if the branch's tip is not, or no longer, the commit that it answers. Somebody
+        else's commit stays then, and nothing is pushed. `Blocked` if the ref is no branch, the push is refused or
+        forbidden, the file holds that already, or the signing key cannot be used. After `Transient` the branch may have
+        the commit.
+        """
         ...
 
     async def read(self, commit: str, path: str) -> bytes:
@@ -180,21 +192,24 @@ class Subject:
     pods: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What one measurement came to, what was measured, and why that counts so, in words without any secret."""
-
-    outcome: Outcome
-    measured: str
-    reason: str = ""
-
-
 class Prober(Protocol):
     """Makes the measurements that checks ask for."""
 
     async def measure(self, check: Check, subject: Subject) -> Measurement:
         """One measurement, within `check.timeout` seconds; what cannot be measured is inconclusive. Raises nothing of
         its own: whatever the other side does is a measurement. Cancelled, it leaves nothing behind."""
+        ...
+
+
+class Analysis(Protocol):
+    """The checks of one app that are under way."""
+
+    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
+        """Starts those of `wanted` that are new, and ends those that are not wanted any more, with their results."""
+        ...
+
+    def results(self) -> Mapping[Series, Result]:
+        """What came of those that are over."""
         ...
 
 

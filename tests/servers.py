@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,6 +87,12 @@ class HttpsServer:
     """Set: requests are answered. Cleared: they wait for it."""
     waiting: threading.Event = field(default_factory=threading.Event)
     """Set once a request waits for `hold`."""
+    before: Callable[[str], object] = lambda _: None
+    """Called with the path of each request before it is answered, in the connection's thread."""
+    losing: str = ""
+    """Requests with this method and path are carried out, and the connection is closed instead of an answer."""
+    read_only: bool = False
+    """Whoever wants to push is told that it is forbidden."""
     seen: list[tuple[str, str]] = field(default_factory=list)
 
     def url(self, name: str, host: str = "127.0.0.1") -> str:
@@ -153,7 +159,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not state.hold.is_set():
             state.waiting.set()
             state.hold.wait(_ENOUGH)
-        if state.redirect:
+        state.before(self.path)
+        if state.read_only and "git-receive-pack" in self.path:
+            self._answer(403)
+        elif state.redirect:
             self._answer(302, Location=state.redirect + self.path)
         elif (state.revoked and self.command == "POST") or (
             state.allowed is not None and authorization not in state.allowed
@@ -177,6 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
         done = subprocess.run(
             _BACKEND, input=body, env=self._cgi(), stdout=subprocess.PIPE, timeout=_ENOUGH, check=False
         )
+        if f"{self.command} {self.path}" == self.server_state.losing:
+            self.close_connection = True
+            return
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         self.send_response(int(headers.pop("Status", "200").split()[0]))
@@ -190,11 +202,13 @@ class _Handler(BaseHTTPRequestHandler):
         return {
             "PATH": os.environ["PATH"],
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_COUNT": "3",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
             "GIT_CONFIG_KEY_1": "uploadpack.allowFilter",
             "GIT_CONFIG_VALUE_1": "true",
+            "GIT_CONFIG_KEY_2": "http.receivepack",
+            "GIT_CONFIG_VALUE_2": "true",
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_PROJECT_ROOT": str(self.server_state.root),
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
@@ -229,6 +243,10 @@ class SshServer:
         """The line for another host key."""
         return f"[127.0.0.1]:{self.port} ".encode() + (self.folder / f"{key}.pub").read_bytes()
 
+    def before(self, script: str) -> None:
+        """Has a shell run `script` before every command of a client from now on; $SSH_ORIGINAL_COMMAND is that."""
+        (self.folder / "before").write_text(script)
+
     def url(self, repository: Path) -> str:
         """The address of a repository."""
         return f"ssh://{self.user}@127.0.0.1:{self.port}{repository}"
@@ -241,6 +259,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     for name in ("host", "user", "other"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", name, cwd=folder)
     (folder / "authorized_keys").write_bytes((folder / "user.pub").read_bytes())
+    (folder / "before").write_text("")
     (folder / "sshd_config").write_text(_SSHD.format(folder=folder))
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's own, for the separation of privileges
@@ -286,4 +305,5 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 PidFile none
+ForceCommand . {folder}/before; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"
 """

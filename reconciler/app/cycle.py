@@ -9,9 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.app.dependence import WAITS_FOR
-from reconciler.app.execute import Executor, who
+from reconciler.app.execute import Executor
 from reconciler.app.observe import Eyes, with_equivalent
-from reconciler.core.action import Action, RequireFree
+from reconciler.app.reversal import revert_in_git
+from reconciler.app.tell import Teller, who
+from reconciler.core.action import Action, RequireFree, RevertInGit
+from reconciler.core.check import Result, Series
 from reconciler.core.effect import took_effect
 from reconciler.core.event import event
 from reconciler.core.health import trouble
@@ -19,9 +22,10 @@ from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan, plan
+from reconciler.core.plan.gate import OUTSIDE
 from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
-from reconciler.errors import Blocked, Transient
-from reconciler.ports import Clock, Cluster, Repository, Telemetry
+from reconciler.errors import Blocked, Conflict, Transient
+from reconciler.ports import Analysis, Clock, Cluster, Repository, Subject, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,22 @@ class _Unanswered:
     noticed_at: float
 
 
+class NoAnalysis:
+    """Makes no check: for those who only look."""
+
+    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
+        """Nothing is under way."""
+
+    def results(self) -> Mapping[Series, Result]:
+        """Nothing is known."""
+        return {}
+
+
 @dataclass(slots=True)
 class Cycle:
     """The cycles of one app, one after the other, never two at a time.
 
-    `held` says why a promotion is not to be begun now; '' if it may.
+    `analyst` makes the checks that a plan asks for. `held` says why a promotion is not to be begun now; '' if it may.
     """
 
     app: App
@@ -68,9 +83,11 @@ class Cycle:
     cluster: Cluster
     telemetry: Telemetry
     clock: Clock
+    analyst: Analysis = field(default_factory=NoAnalysis)
     told: _Told = field(init=False)
     held: Callable[[], str] = lambda: ""
     _eyes: Eyes = field(init=False)
+    _teller: Teller = field(init=False)
     _executor: Executor = field(init=False)
     _equivalent: frozenset[str] = frozenset()
     _unanswered: _Unanswered | None = None
@@ -79,7 +96,8 @@ class Cycle:
 
     def __post_init__(self) -> None:
         self._eyes = Eyes(self.app, self.repository, self.cluster)
-        self._executor = Executor(self.cluster, self.telemetry, self.clock)
+        self._teller = Teller(self.telemetry, self.clock)
+        self._executor = Executor(self.cluster, self._teller)
         self.told = _Told(self.telemetry)
 
     def inherit(self, former: Cycle) -> None:
@@ -105,8 +123,11 @@ class Cycle:
         """Sees and plans, and changes nothing. Raises what Git and the cluster raise."""
         desired, observed = await self._eyes.see(tip.commit)
         observed = with_equivalent(observed, self._equivalent)
+        desired = await self._eyes.see_likeness(desired, observed)
         standing = await self._eyes.see_standing(desired, observed)
-        return desired, observed, plan(desired, observed, self.clock.now(), standing, self.held())
+        previous = await self._eyes.see_previous(observed)
+        now, held, results = self.clock.now(), self.held(), self.analyst.results()
+        return desired, observed, plan(desired, observed, now, standing, held, previous, results)
 
     async def preconditions(self, made: Plan) -> None:
         """Raises what a plan would fail at before its first write; changes nothing."""
@@ -124,14 +145,18 @@ class Cycle:
         ):
             return Outcome(made, acted=False, outdated=True)
         if made.actions:
-            self._refuse_rivalry(desired, others)
+            self._refuse_rivalry(desired, observed, others)
         about = observed.front.live if observed.front else None
+        self.analyst.keep(made.checks, subject_of(desired, observed), about)
         self._tell_late(observed, about)
         if notes:
             await self._write(notes, released, desired, about)
             return Outcome(made, acted=True)
         self.told.about(desired, observed, made, self.clock.now())
         for action in made.actions:
+            if isinstance(action, RevertInGit):
+                await self._revert(action, desired, about)
+                return Outcome(made, acted=False, outdated=True)
             await self._execute(_Unanswered(action, desired, tip.noticed_at), about)
         return Outcome(made, bool(made.actions))
 
@@ -142,6 +167,16 @@ class Cycle:
             self._unanswered = step
             raise
         self._unanswered = None
+
+    async def _revert(self, action: RevertInGit, desired: Desired, about: Manifest | None) -> None:
+        """Nothing comes of it in the cluster: the next look at Git shows what there is then."""
+        told = f"traffic was led back to {action.good.version}"
+        try:
+            made = await revert_in_git(self.app, self.repository, action, desired.commit)
+        except Conflict as error:
+            self._teller.emit("revert_overtaken", desired, about, reason=error.located)
+            return
+        self._teller.emit("reverted_in_git", desired, about, to_commit=made, reason=told)
 
     def _notes(self, made: Plan) -> tuple[bool, tuple[Note, ...]]:
         """What is to be written down before anything is done: that the app is back, if it was being deleted (True); or
@@ -162,7 +197,7 @@ class Cycle:
         step = self._unanswered
         if step and took_effect(step.action, observed):
             self._unanswered = None
-            self._executor.tell(step.action, step.desired, about, step.noticed_at)
+            self._teller.tell(step.action, step.desired, about, step.noticed_at)
 
     def _others(self, observed: Observed) -> list[_Mark]:
         """What was done for this app, by whomever: a switch is known by the Service's memory, a promotion by its claim,
@@ -182,9 +217,13 @@ class Cycle:
         self._seen = {mark: self._seen.get(mark, now) for mark in marks}
         return [_Mark(*said, self._seen[mark]) for mark, said in marks.items()]
 
-    def _refuse_rivalry(self, desired: Desired, others: list[_Mark]) -> None:
+    def _refuse_rivalry(self, desired: Desired, observed: Observed, others: list[_Mark]) -> None:
         """Two daemons that render the same commit differently would undo each other's work for ever. The one that was
-        there first stands back: the other was started later, with what is meant now."""
+        there first stands back: the other was started later, with what is meant now. But what is active since this
+        revision was led back from is no rival's work."""
+        noted = observed.front.memory.rejection if observed.front else None
+        if noted and (noted.revision, noted.commit) == (desired.revision, desired.commit):
+            return
         for each in others:
             came_later = each.seen_at > self._first_look
             if came_later and each.commit == desired.commit and each.revision != desired.revision:
@@ -195,6 +234,13 @@ class Cycle:
                     untouched="This one leaves the app to the other",
                     todo="Run one daemon, or give both the same configuration and version. A restart takes over",
                 )
+
+
+def subject_of(desired: Desired, observed: Observed) -> Subject:
+    """What checks of the desired revision are about."""
+    target = observed.revision(desired.revision)
+    ready = (pod for pod in target.pods if pod.ready and not pod.terminating) if target else ()
+    return Subject(desired, {pod.name: pod.address for pod in ready})
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +282,10 @@ class _Told:
             self._emit("recovered", desired, about, **reason)
 
     def _waiting(self, desired: Desired, made: Plan) -> None:
-        waits = (desired.commit, made.reason) if made.reason.startswith(WAITS_FOR) else None
+        waits = (desired.commit, made.reason) if made.reason.startswith((WAITS_FOR, OUTSIDE)) else None
         if waits and waits != self._waits:
-            self._emit("waiting_for", desired, None, reason=made.reason)
+            told = "waiting_for" if made.reason.startswith(WAITS_FOR) else "window_awaited"
+            self._emit(told, desired, None, reason=made.reason)
         self._waits = waits
 
     def _readiness(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from reconciler.app.settings_analysis import not_allowed
 from reconciler.app.settings_app import AppFileModel, discovered_app_of
 from reconciler.app.settings_checks import IS_ACTIVE, Problem, described, report, unfit_name
 from reconciler.app.settings_source import ANY_ACCOUNT, ANY_NAMESPACE, SourceSettings
@@ -122,5 +123,7 @@ def _unfit(model: AppFileModel, name: str, namespace: str, source: SourceSetting
         allowed = ", ".join(source.service_accounts) or "none"
         what = f"source {source.name} does not allow this ServiceAccount to its apps (allowed: {allowed})"
         yield Problem(("serviceAccountName",), what)
+    analyses = (model.strategy.pre_promotion_analysis, model.strategy.post_promotion_analysis)
+    yield from not_allowed(analyses, source.name, source.check_hosts)
     if name in model.depends_on:
         yield Problem(("dependsOn",), "an app cannot wait for itself")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.app.builtin import builtin_templates
+from reconciler.core.approval import parse_approvals
 from reconciler.core.further import resources
-from reconciler.core.memory import Active
+from reconciler.core.memory import Active, Cause, Memory
 from reconciler.core.model import App, Desired, Release, Slot, Template
 from reconciler.core.observed import Observed, observe
 from reconciler.core.plan.extras import further_kinds
@@ -23,25 +24,32 @@ VALUES_FILE = "values.yaml"
 """Read if it is there, beside the version file."""
 
 
-async def read_release(app: App, repository: Repository, commit: str) -> Release:
-    """What Git says of `app` at `commit`. Raises `Invalid` (unusable) or `Transient` (unreachable).
+async def read_release(app: App, repository: Repository, commit: str, version_file: bytes | None = None) -> Release:
+    """What Git says of `app` at `commit`, or would say with another content of its version file. Raises `Invalid`
+    (unusable) or `Transient` (unreachable).
 
     Values go over each other in this order: the configuration's, `values.yaml`, the `valuesFiles` as they are
     listed, the version file's.
     """
-    path = _join(app.path, app.version_file)
-    wanted = parse_version_file(await repository.read(commit, path), path)
+    path = version_path(app)
+    wanted = parse_version_file(version_file or await repository.read(commit, path), path)
     files = await _values_files(app, repository, commit)
     between = [parse_values_file(await repository.read(commit, each), each) for each in files]
     layers = [(app.values, app.written), *between, (wanted.values, wanted.written)]
     values = functools.reduce(merge_values, (layer for layer, _ in layers))
     written = tuple(where for _, where in reversed(layers) if where)
-    return Release(commit, wanted.version, values, await _read_templates(app, repository, commit), written)
+    templates = await _read_templates(app, repository, commit)
+    return Release(commit, wanted.version, values, templates, written, await _read_approvals(app, repository, commit))
+
+
+def version_path(app: App) -> str:
+    """The version file, from the repository's root."""
+    return _join(app.path, app.version_file)
 
 
 async def _values_files(app: App, repository: Repository, commit: str) -> list[str]:
     beside, named = _beside(app), [_join(app.path, each) for each in app.values_files]
-    if beside in (_join(app.path, app.version_file), *named) or await repository.identities(commit, [beside]) == ("",):
+    if beside in (version_path(app), *named) or await repository.identities(commit, [beside]) == ("",):
         return named
     return [beside, *named]
 
@@ -53,7 +61,19 @@ def _beside(app: App) -> str:
 def _paths(app: App) -> list[str]:
     """All that `read_release` may read."""
     relative = (app.version_file, *([app.templates] if app.templates is not None else []), *app.values_files)
-    return [_beside(app), *(_join(app.path, each) for each in relative)]
+    return [_beside(app), *(_join(app.path, each) for each in relative), *_approval_file(app)]
+
+
+def _approval_file(app: App) -> list[str]:
+    return [_join(app.path, app.strategy.approval_file)] if app.strategy.approval_file else []
+
+
+async def _read_approvals(app: App, repository: Repository, commit: str) -> frozenset[str]:
+    """As long as the file is not there, nothing is approved."""
+    paths = _approval_file(app)
+    if not paths or await repository.identities(commit, paths) == ("",):
+        return frozenset()
+    return parse_approvals(await repository.read(commit, paths[0]), paths[0])
 
 
 async def _read_templates(app: App, repository: Repository, commit: str) -> tuple[Template, ...]:
@@ -82,7 +102,8 @@ class Eyes:
     _identities: tuple[str, ...] = ()
     _invalid: tuple[str, Invalid] | None = None
     _desired: Desired | None = None
-    _standing: tuple[tuple[str, str], Desired | None] | None = None
+    _rendered: dict[tuple[str, str], Desired | None] = field(default_factory=dict)
+    _like: tuple[tuple[str, str], bool] | None = None
 
     async def see(self, commit: str) -> tuple[Desired, Observed]:
         """The app as Git wants it at `commit`, and as the cluster has it. Raises what either side raises."""
@@ -107,13 +128,45 @@ class Eyes:
         active = observed.front.memory.active if observed.front else None
         if active is None or active.revision == desired.revision:
             return None
-        known = active.commit, active.revision
-        if self._standing is None or self._standing[0] != known:
-            slot = choose_slot(active.revision, active.commit, observed)
-            self._standing = known, await self._rendered(active, slot)
-        return self._standing[1]
+        return await self._as_committed(active, observed)
 
-    async def _rendered(self, active: Active, slot: Slot) -> Desired | None:
+    async def see_previous(self, observed: Observed) -> Desired | None:
+        """The revision that traffic goes back to if the analysis of the active one fails, as its own commit rendered
+        it. None if there is none, or no analysis, or it cannot be rendered any more."""
+        memory = observed.front.memory if observed.front else Memory()
+        if memory.active is None or not memory.active.on_trial:
+            return None
+        former = next((e for e in memory.history if not e.failed and observed.revision(e.revision)), None)
+        return await self._as_committed(former, observed) if former else None
+
+    async def see_likeness(self, desired: Desired, observed: Observed) -> Desired:
+        """`desired`, with whether the commit that it was rejected for, while it had traffic, says just the same. If
+        that cannot be read any more, it is taken to: its revision is the same, and users saw it fail."""
+        noted = observed.front.memory.rejection if observed.front else None
+        if noted is None or noted.cause is not Cause.ANALYSIS or noted.revision != desired.revision:
+            return desired
+        known = noted.commit, desired.commit
+        if self._like is None or self._like[0] != known:
+            self._like = known, await self._says_the_same(*known)
+        return replace(desired, same_as=noted.commit) if self._like[1] else desired
+
+    async def _says_the_same(self, one: str, other: str) -> bool:
+        paths = _paths(self.app)
+        try:
+            return await self.repository.identities(one, paths) == await self.repository.identities(other, paths)
+        except ReconcilerError:
+            return True
+
+    async def _as_committed(self, active: Active, observed: Observed) -> Desired | None:
+        """Of the last two that were asked for it is remembered: Git may be out of reach when traffic has to go back."""
+        known = active.commit, active.revision
+        if known not in self._rendered:
+            slot = choose_slot(active.revision, active.commit, observed)
+            self._rendered = dict([*self._rendered.items()][-1:])
+            self._rendered[known] = await self._render_former(active, slot)
+        return self._rendered[known]
+
+    async def _render_former(self, active: Active, slot: Slot) -> Desired | None:
         try:
             release = await read_release(self.app, self.repository, active.commit)
             return render(self.app, release, slot) if identify(self.app, release) == active.revision else None

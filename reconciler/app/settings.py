@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from reconciler.app.settings_analysis import PrometheusModel, prometheus_of, without_server
 from reconciler.app.settings_app import AppFileModel, AppModel, app_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
@@ -22,6 +23,7 @@ from reconciler.app.settings_source import SourceModel, SourceSettings, source_o
 from reconciler.app.settings_webhook import WebhookModel, WebhookSettings, webhook_of
 from reconciler.core import strictyaml
 from reconciler.core.model import App
+from reconciler.core.probe import PrometheusServer
 from reconciler.core.strictyaml import Passage
 from reconciler.core.text import decode
 from reconciler.errors import Invalid
@@ -36,6 +38,7 @@ class Settings:
     sources: tuple[SourceSettings, ...]
     apps: tuple[App, ...]
     webhook: WebhookSettings | None = None
+    prometheus: PrometheusServer | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -75,13 +78,24 @@ def parse_settings(text: str, where: str) -> Settings:
     except ValidationError as error:
         problems = [described(each, _File) for each in error.errors(include_url=False, include_input=False)]
     problems += collect(document.data)
+    problems += _without_server(model) if model else []
     if problems or model is None:
         raise report(problems, document)
     sources = {each.name: source_of(each) for each in model.sources}
     places = (Passage(document, ("apps", index, "values")) for index in range(len(model.apps)))
     apps = (app_of(each, sources[each.source], place) for each, place in zip(model.apps, places, strict=True))
     webhook = webhook_of(model.webhook) if model.webhook else None
-    return Settings(tuple(sources.values()), tuple(apps), webhook)
+    prometheus = prometheus_of(model.prometheus) if model.prometheus else None
+    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus)
+
+
+def _without_server(model: _File) -> list[Problem]:
+    strategies = [] if model.prometheus else [each.strategy for each in model.apps]
+    return [
+        Problem(("apps", index, *problem.path), problem.what)
+        for index, each in enumerate(strategies)
+        for problem in without_server((each.pre_promotion_analysis, each.post_promotion_analysis))
+    ]
 
 
 def schema() -> str:
@@ -116,6 +130,9 @@ class _File(Model):
     apps: list[AppModel] = Field(description="What to release.")
     webhook: WebhookModel | None = Field(
         default=None, description="Where Git hosts may say that there is something new."
+    )
+    prometheus: PrometheusModel | None = Field(
+        default=None, description="The Prometheus that checks ask unless they name another."
     )
 
 

@@ -6,6 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from reconciler.app.settings_analysis import (
+    PostAnalysisModel,
+    PreAnalysisModel,
+    post_promotion_of,
+    pre_promotion_of,
+)
 from reconciler.app.settings_fields import (
     FolderPath,
     Model,
@@ -17,10 +23,12 @@ from reconciler.app.settings_fields import (
     duration,
     rule,
 )
+from reconciler.app.settings_promotion import MOST_WINDOWS, ApprovalFile, ReleaseWindow, windows_of
 from reconciler.app.settings_source import PowerName, SourceSettings
 from reconciler.core.ignore import parse_pointer
 from reconciler.core.model import App, DeletionPolicy, Ignored, Strategy
 from reconciler.core.strictyaml import Passage
+from reconciler.core.target import ANY_HOST
 from reconciler.core.workload import MAX_REPLICAS
 
 
@@ -43,8 +51,15 @@ class _Strategy(Model):
         description="An Ingress whose backends are moved instead of a Service's selector. Each revision has "
         "Services of its own then.",
     )
-    auto_promotion_enabled: Literal[True] = Field(
-        default=True, description="Switch as soon as the new revision is ready."
+    auto_promotion_enabled: bool = Field(
+        default=True,
+        description="Switch as soon as the new revision is ready and has passed its checks. Without it, it waits for "
+        "an approval of that revision.",
+    )
+    auto_promotion_seconds: Annotated[Seconds, at_least(0.0)] | None = Field(
+        default=None,
+        description="Without autoPromotionEnabled: switch by itself after waiting for an approval that long.",
+        json_schema_extra={"examples": ["1h"]},
     )
     preview_service: ServiceName | None = Field(
         default=None,
@@ -68,6 +83,27 @@ class _Strategy(Model):
         default=None,
         description="With how many pods a new revision starts. It gets its full size once these are ready, and before "
         "the switch. All at once, if not given.",
+    )
+    pre_promotion_analysis: PreAnalysisModel | None = Field(
+        default=None, description="What a new revision has to pass before the switch, besides being ready."
+    )
+    post_promotion_analysis: PostAnalysisModel | None = Field(
+        default=None, description="What is watched after the switch. Nothing, if not given."
+    )
+    release_windows: list[ReleaseWindow] = Field(
+        default_factory=list,
+        max_length=MOST_WINDOWS,
+        description="When new revisions may be switched to. At any time, if none is given. A rollback never waits.",
+    )
+    approval_file: ApprovalFile | None = Field(
+        default=None,
+        description="A file of approved revisions, one a line, relative to the app's folder. It need not be there.",
+    )
+
+    on_rollback: Literal["hold", "revert"] = Field(
+        default="hold",
+        description="When the analysis after a switch led traffic back: hold the former revision until somebody "
+        "commits, or revert the version in Git, too.",
     )
 
 
@@ -159,7 +195,8 @@ class AppFileModel(AppFields):
 def app_of(model: AppModel, source: SourceSettings, written: Passage) -> App:
     """What the model says, and its `source` for it; its values were `written` there."""
     powers = source.powers if model.allow.powers is None else tuple(sorted(set(model.allow.powers)))
-    return _app(model, model.name, model.namespace, source, model.path, written, powers=powers)
+    more = {"powers": powers, "check_hosts": ANY_HOST}
+    return _app(model, model.name, model.namespace, source, model.path, written, **more)
 
 
 def discovered_app_of(
@@ -167,7 +204,8 @@ def discovered_app_of(
 ) -> App:
     """The app that `file` describes, with what it leaves out filled in; its values were `written` there."""
     folder = file.rpartition("/")[0] or "."
-    return _app(model, name, namespace, source, folder, written, file=file, powers=source.powers)
+    more = {"file": file, "powers": source.powers, "check_hosts": source.check_hosts}
+    return _app(model, name, namespace, source, folder, written, **more)
 
 
 def _app(
@@ -182,6 +220,13 @@ def _app(
         preview_replica_count=model.strategy.preview_replica_count,
         preview_service=model.strategy.preview_service or "",
         preview_idles_on_active=model.strategy.preview_service_when_idle == "active",
+        pre_promotion=pre_promotion_of(model.strategy.pre_promotion_analysis),
+        post_promotion=post_promotion_of(model.strategy.post_promotion_analysis),
+        auto_promotion=model.strategy.auto_promotion_enabled,
+        auto_promotion_after=model.strategy.auto_promotion_seconds,
+        revert_in_git=model.strategy.on_rollback == "revert",
+        release_windows=windows_of(model.strategy.release_windows),
+        approval_file=model.strategy.approval_file or "",
     )
     return App(
         name=name,

@@ -40,8 +40,6 @@ def described(error: Mapping[str, Any], model: type[BaseModel]) -> Problem:
     kind = error["type"]
     if kind == "extra_forbidden":
         return Problem(path, f"unknown key{did_you_mean(str(path[-1]), _known_keys(model, path[:-1]))}")
-    if path and path[-1] == "autoPromotionEnabled":
-        return Problem(path, "only `true` works: approvals are not in this version")
     if kind == "value_error":
         return Problem(path, str(error["ctx"]["error"]))
     return Problem(path, _TYPES.get(kind, error["msg"][:1].lower() + error["msg"][1:]))

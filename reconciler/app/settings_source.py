@@ -19,6 +19,7 @@ from reconciler.core.naming import wrong_subdomain
 from reconciler.core.policy import wrong_kind_name
 from reconciler.core.powers import POWERS, power_fault
 from reconciler.core.revision import short_hash
+from reconciler.core.target import host_fault
 
 _PASSWORD = re.compile(r"https?://[^/]*@|[a-z+]+://[^/]*:[^/]*@", re.IGNORECASE)
 
@@ -57,6 +58,16 @@ class VerifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PushSettings:
+    """In whose name the daemon commits to the source, and the file of the key that signs; '' is what is not given. An
+    `email` that is not given is made of the app's namespace."""
+
+    name: str = "reconciler"
+    email: str = ""
+    signing_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSettings:
     """A Git repository, and what to follow in it. `interval` and `timeout` are seconds. Credentials are in `secret` or
     in the folder `credentials`, or in neither.
@@ -65,7 +76,8 @@ class SourceSettings:
     app that names none, `namespaces` those which such an app may name. In the same way `service_account` is that of an
     app of this source that names none ('': the daemon's own), and `service_accounts` those which a discovered app may
     name. `powers` are allowed to every app of this source that the configuration says nothing else of; `kinds`: which
-    kinds of object its apps may have beside those that every app may.
+    kinds of object its apps may have beside those that every app may. `check_hosts`: whom the checks of a discovered
+    app may ask beside its own pods (`core.target`).
     """
 
     name: str
@@ -78,6 +90,7 @@ class SourceSettings:
     suspend: bool = False
     on_force_push: ForcePush = ForcePush.FOLLOW
     verify: VerifySettings | None = None
+    push: PushSettings = PushSettings()
     apps: str = ""
     namespace: str = "default"
     namespaces: tuple[str, ...] = ("default",)
@@ -85,6 +98,7 @@ class SourceSettings:
     service_accounts: tuple[str, ...] = ()
     powers: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    check_hosts: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -166,6 +180,40 @@ class _Verify(Model):
         return self
 
 
+def _wrong_absolute(value: str) -> str:
+    if not value.startswith("/"):
+        return "must be the absolute path of a file"
+    return _wrong_file(value)
+
+
+def _wrong_author(value: str) -> str:
+    """By git-commit-tree(1): git drops some characters, and refuses what nothing is left of."""
+    if not value.isprintable() or value != value.strip() or set(value) & set("<>"):
+        return "must be one line without `<` and `>`, and without blanks at its ends"
+    if len(value) > 200:
+        return "must be 200 characters at most"
+    return "" if any(map(str.isalnum, value)) else "must hold a letter or a digit"
+
+
+class _Author(Model):
+    """The author and committer of what the daemon commits."""
+
+    name: Annotated[str, rule(_wrong_author)] = Field(default="reconciler", description="The name.")
+    email: Annotated[str, rule(_wrong_author)] | None = Field(
+        default=None, description="The address. `reconciler@` and the app's namespace, if not given."
+    )
+
+
+class _Push(Model):
+    """How the daemon commits to the repository, for `onRollback: revert`. It pushes with the source's credentials."""
+
+    author: _Author = Field(default_factory=_Author, description="In whose name.")
+    signing_key: Annotated[str, rule(_wrong_absolute)] | None = Field(
+        default=None,
+        description="A file with the private key that signs: of SSH, or of OpenPGP, armoured. Without a passphrase.",
+    )
+
+
 PowerName = Annotated[str, rule(power_fault), Field(json_schema_extra={"enum": list(POWERS)})]
 
 
@@ -188,6 +236,12 @@ class _Allow(Model):
         max_length=64,
         description="Kinds of object, like `CronJob.batch`, that its apps may have beside those that every app may.",
     )
+    check_hosts: list[Annotated[str, rule(host_fault)]] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Hosts that checks of discovered apps may ask, like `votes.example.com`, `*.example.com` or "
+        "`10.0.0.1:8080`, besides their own pods.",
+    )
 
 
 class SourceModel(Model):
@@ -209,6 +263,7 @@ class SourceModel(Model):
         default="follow", description="What to do when the branch's history was rewritten."
     )
     verify: _Verify | None = Field(default=None, description="Whose signatures to ask for. Nobody's, if not given.")
+    push: _Push = Field(default_factory=_Push, description="How the daemon commits, if an app asks for it.")
     apps: Annotated[str, rule(pattern_fault)] | None = Field(
         default=None,
         description="Files that describe apps, like `apps/*/app.yaml`: each is an app, and its folder the app's.",
@@ -245,6 +300,7 @@ def source_of(model: SourceModel) -> SourceSettings:
         suspend=model.suspend,
         on_force_push=ForcePush(model.on_force_push),
         verify=_verify_of(model.verify) if model.verify else None,
+        push=PushSettings(model.push.author.name, model.push.author.email or "", model.push.signing_key or ""),
         apps=model.apps or "",
         namespace=model.namespace,
         namespaces=(model.namespace,) if model.allow.namespaces is None else tuple(model.allow.namespaces),
@@ -252,6 +308,7 @@ def source_of(model: SourceModel) -> SourceSettings:
         service_accounts=tuple({each: None for each in (own, *model.allow.service_accounts) if each}),
         powers=tuple(sorted(set(model.allow.powers))),
         kinds=tuple(sorted(set(model.allow.kinds))),
+        check_hosts=tuple(sorted(set(model.allow.check_hosts))),
     )
 
 

@@ -157,7 +157,7 @@ def _restricted(app: App, source: SourceSettings | None) -> App:
         return app
     allowed = app.service_account in (source.service_account, *source.service_accounts)
     account = app.service_account if allowed and app.service_account else source.service_account
-    return replace(app, service_account=account, powers=source.powers)
+    return replace(app, service_account=account, powers=source.powers, check_hosts=source.check_hosts)
 
 
 _LEFT = {

@@ -135,7 +135,7 @@ class Switch:
     applied, or (`over`) written over what is there. The Services of `along` move right before it: so the memory never
     says of a revision that is only half switched to that it is active. If one of these writes is refused for good,
     those done are taken back, and the first of `refused` that can be is written. `began` (epoch seconds) is when the
-    revision was claimed.
+    revision was claimed. `rejection`: what is led back from was rejected, which the memory says too.
     """
 
     front: Ref
@@ -148,6 +148,7 @@ class Switch:
     over: bool = False
     along: tuple[Move, ...] = ()
     refused: tuple[Remember | Apply, ...] = ()
+    rejection: Rejection | None = None
 
     def __str__(self) -> str:
         left = self.source.revision if self.source else "nothing"
@@ -190,17 +191,43 @@ class Preview:
 @dataclass(frozen=True, slots=True)
 class Remember:
     """Writes the memory with the route as it is, on the same condition as a switch. `event` says why; '' for a note
-    of something that tells of itself."""
+    of something that tells of itself. `of`: the revision that the event is about, if that is not the desired one."""
 
     front: Ref
     manifest: Manifest
     event: str
     reason: str = ""
     began: float | None = None
+    of: Active | None = None
 
     def __str__(self) -> str:
         what = ": ".join(part for part in (self.event, self.reason) if part)
         return f"write down on {self.front.kind} {self.front.name}: {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class NoteEvidence:
+    """Writes down on a workload what its revision has shown. `event` says what; '' for what tells of itself."""
+
+    workload: Ref
+    manifest: Manifest
+    event: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"write down on {self.workload} what the revision has shown so far"
+
+
+@dataclass(frozen=True, slots=True)
+class RevertInGit:
+    """Commits the version of `good`, which has the traffic again, and pushes that: Git shall not go on asking for what
+    was rejected."""
+
+    rejection: Rejection
+    good: Active
+
+    def __str__(self) -> str:
+        return f"commit and push a revert to {self.good.version}: {self.rejection.version} was rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +291,8 @@ Action = (
     | Follow
     | Preview
     | Remember
+    | NoteEvidence
+    | RevertInGit
     | Handover
     | Retire
     | Prune

@@ -33,8 +33,8 @@ class Check:
 
     Durations are seconds. A measurement may take `timeout`; the next is made `interval` after it began. Before the
     switch a check passes with `successes` measurements in a row that succeeded, and fails when `attempts` were made
-    without that. After it, it is measured for as long as the analysis lasts, and fails as soon as more than
-    `failure_limit` measurements failed.
+    without that, or one met the probe's own failure condition. After it, it is measured for as long as the analysis
+    lasts, and fails as soon as more than `failure_limit` measurements failed.
     """
 
     name: str
@@ -52,6 +52,20 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one measurement came to, what was measured, and why that counts so, in words without any secret.
+
+    `final`: it met the probe's failure condition, so another attempt is not asked for. Without it, a measurement that
+    failed merely did not succeed.
+    """
+
+    outcome: Outcome
+    measured: str
+    reason: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What came of a check, with what was measured last and why that counts so, in words; `at` in epoch seconds."""
 
@@ -59,6 +73,10 @@ class Result:
     measured: str
     reason: str
     at: float
+
+    def __str__(self) -> str:
+        told = (self.reason, f"measured: {self.measured}" if self.measured else "")
+        return "; ".join(part for part in told if part)
 
 
 @dataclass(frozen=True, slots=True)

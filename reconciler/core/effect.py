@@ -13,12 +13,14 @@ from reconciler.core.action import (
     CreateFront,
     Follow,
     Handover,
+    NoteEvidence,
     Preview,
     Prune,
     Remember,
     RequireFree,
     RequireRoom,
     Retire,
+    RevertInGit,
     Switch,
 )
 from reconciler.core.diff import differences
@@ -32,7 +34,7 @@ def took_effect(action: Action, observed: Observed) -> bool:
     """Whether the cluster holds what `action` writes. The memory and the claim carry times of their own, so another
     daemon's write of the same kind is not taken for this one."""
     match action:
-        case RequireFree() | RequireRoom() | Adopt():
+        case RequireFree() | RequireRoom() | Adopt() | RevertInGit():
             return False
         case Retire():
             return observed.revision(action.revision) is None
@@ -44,7 +46,7 @@ def took_effect(action: Action, observed: Observed) -> bool:
             return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
         case Follow():
             return all(_holds(each.manifest, observed) for each in action.moves)
-        case Apply() | CreateFront() | Switch() | Preview() | Remember():
+        case Apply() | CreateFront() | Switch() | Preview() | Remember() | NoteEvidence():
             return _holds(action.manifest, observed)
 
 

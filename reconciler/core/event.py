@@ -43,6 +43,7 @@ FIELDS: Mapping[str, str] = {
     "ref": "what is followed: `branch main`, `tag v1.0.0`, `tags 1.x`, `commit 9b1f…`",
     "branch": "branch that is followed, if it is one",
     "tag": "tag that was found, if a tag or a range of versions is followed",
+    "to_commit": "commit that the ref leads to now",
     "from_commit": "commit that the ref led to before; null after a start",
     "retry_in": "seconds until the next try",
     "untouched": "what was deliberately left as it was",
@@ -56,12 +57,16 @@ FIELDS: Mapping[str, str] = {
     "receiver": "name of the webhook's receiver; empty where none can be told",
     "address": "HOST:PORT that is listened on",
     "count": "how many of this kind since it was last told",
-    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`",
+    "task": "what the daemon was doing: `app NAME`, `source NAME`, `watch NAMESPACE`, `sweep NAMESPACE`, `check NAME`",
+    "check": "name of the check",
+    "stage": "`prePromotionAnalysis` (before the switch) or `postPromotionAnalysis` (after it)",
+    "measured": "what a check measured last: a status, a value, the end of a log",
 }
 
 _WHO = ("app", "namespace", "version", "revision", "colour", "commit")
 _WHY = ("reason", "untouched", "todo")
 _SOURCE = ("source", "url", "ref", "branch")
+_CHECK = ("check", "stage", "measured", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,43 @@ EVENTS: Mapping[str, Spec] = {
         "An object that was made by hand was taken over: it got our labels, and nothing else was changed.",
         (*_WHO, "object"),
     ),
+    "approval_awaited": Spec(
+        "The revision has passed all checks, and waits for `reconciler approve` (or the approval file).",
+        (*_WHO, *_WHY),
+        on_service=True,
+    ),
+    "window_awaited": Spec(
+        "The revision could be switched to, but no release window is open. `reason` says when the next one is.",
+        (*_WHO, "reason"),
+    ),
+    "analysis_passed": Spec(
+        "The analysis after the switch is over, and nothing failed. `duration`: since the switch was confirmed.",
+        (*_WHO, "duration", "reason"),
+        on_service=True,
+    ),
+    "analysis_inconclusive": Spec(
+        "The analysis after the switch is over; something could not be evaluated, and `inconclusive` is `proceed`.",
+        (*_WHO, "duration", *_WHY),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "analysis_failed": Spec(
+        "The analysis after the switch failed, and there is no earlier revision to go back to.",
+        (*_WHO, "duration", *_WHY),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "analysis_ended": Spec("The analysis after the switch is not asked for any more.", (*_WHO, "duration", "reason")),
+    "reverted_in_git": Spec(
+        "A revert of the rejected version was committed and pushed. `commit`: the one that asked for it; `to_commit`: "
+        "the revert.",
+        (*_WHO, "to_commit", "reason"),
+        on_service=True,
+    ),
+    "revert_overtaken": Spec(
+        "Somebody committed before the revert could be pushed: what they want is looked at first.",
+        (*_WHO, "reason"),
+    ),
     "waiting_for": Spec("A promotion is not begun: apps that it depends on have not settled.", (*_WHO, "reason")),
     "revision_applied": Spec(
         "The desired revision's objects were created. `duration`: since the source's update was noticed.",
@@ -182,6 +224,29 @@ EVENTS: Mapping[str, Spec] = {
     "revision_ready": Spec(
         "Every wanted pod of the desired revision is ready. `duration`: since it was claimed for this commit.",
         (*_WHO, "replicas", "duration"),
+    ),
+    "check_passed": Spec(
+        "A check of the revision passed. `duration`: since the claim of the promotion, or since the switch was "
+        "confirmed.",
+        (*_WHO, *_CHECK, "duration"),
+        on_service=True,
+    ),
+    "check_failed": Spec(
+        "A check of the revision failed. `duration` as in `check_passed`.",
+        (*_WHO, *_CHECK, "duration"),
+        Level.ERROR,
+        on_service=True,
+    ),
+    "check_inconclusive": Spec(
+        "A check of the revision could not be evaluated, which is no pass. `duration` as in `check_passed`.",
+        (*_WHO, *_CHECK, "duration"),
+        Level.WARNING,
+        on_service=True,
+    ),
+    "check_attempt_failed": Spec(
+        "One measurement of a check did not succeed; the check goes on. Told ten times at most for each check.",
+        (*_WHO, *_CHECK),
+        Level.WARNING,
     ),
     "switched": Spec(
         "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "

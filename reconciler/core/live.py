@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from reconciler.core.evidence import Evidence, read_evidence
 from reconciler.core.memory import Claim, Rejection, read_claim, read_rejection
 from reconciler.core.model import (
     ANNOTATION_COMMIT,
@@ -59,6 +60,7 @@ class Workload:
     failure: str
     pods: tuple[Pod, ...]
     live: Manifest
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,7 @@ def _workload(live: Manifest, pods: Iterable[Pod]) -> Workload:
         failure=_failure(status),
         pods=tuple(sorted(_pods_of(spec, revision, pods), key=lambda pod: pod.name)),
         live=live,
+        evidence=read_evidence(annotations),
     )
 
 

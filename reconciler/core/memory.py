@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from reconciler.core.model import PREFIX, Colour
@@ -23,9 +24,21 @@ INVENTORY = PREFIX + "inventory"
 REASON_LIMIT = 1000
 
 
+class Cause(StrEnum):
+    """What a revision was rejected for."""
+
+    PROGRESS = "progress"
+    CHECKS = "checks"
+    ANALYSIS = "analysis"
+    REFUSED = "refused"
+
+
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A revision that the selector points to (or pointed to): `since` and `until` in epoch seconds."""
+    """A revision that the selector points to (or pointed to): `since` and `until` in epoch seconds.
+
+    `on_trial`: the analysis after the switch to it is not over. `failed`: it ended in a way that led traffic back.
+    """
 
     revision: str
     version: str
@@ -33,17 +46,21 @@ class Active:
     commit: str
     since: float
     until: float | None = None
+    on_trial: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A revision that failed, and the commit for which it is not tried again."""
+    """A revision that failed, and the commit for which it is not tried again. One that failed while it had traffic is
+    not tried again for a commit that says the same of the app either: users saw it fail."""
 
     revision: str
     version: str
     commit: str
     reason: str
     at: float
+    cause: Cause = Cause.PROGRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,7 @@ class Memory:
         history = tuple(each for each in self.history if each.revision != to.revision)
         for each in (self.active, source):
             if each and each.revision != to.revision:
-                left = replace(each, until=to.since)
+                left = replace(each, until=to.since, on_trial=False)
                 history = (left, *(older for older in history if older.revision != left.revision))
         return Memory(active=to, history=history[:HISTORY_LIMIT], inventory=self.inventory)
 
@@ -103,7 +120,7 @@ class Memory:
 def write_memory(memory: Memory) -> dict[str, str]:
     """All annotations of the Service's memory; '' for what is absent in `memory`."""
     active = memory.active
-    history = [_without_none(asdict(each)) for each in memory.history]
+    history = [_compact(asdict(each)) for each in memory.history]
     doomed = sorted(f"{each.revision}@{each.resource_version}" for each in memory.doomed)
     return {
         PREFIX + "active-revision": active.revision if active else "",
@@ -111,6 +128,7 @@ def write_memory(memory: Memory) -> dict[str, str]:
         PREFIX + "active-colour": active.colour.value if active else "",
         PREFIX + "active-commit": active.commit if active else "",
         PREFIX + "active-since": format_time(active.since) if active else "",
+        PREFIX + "on-trial": "true" if active and active.on_trial else "",
         PREFIX + "confirmed-at": "" if memory.confirmed_at is None else format_time(memory.confirmed_at),
         PREFIX + "history": json.dumps(history, separators=(",", ":")) if history else "",
         PREFIX + "doomed": " ".join(doomed),
@@ -142,7 +160,8 @@ def read_rejection(annotations: Mapping[str, str]) -> Rejection | None:
     """The inverse of `write_rejection`; None when absent or unreadable."""
     try:
         entry = json.loads(annotations.get(PREFIX + "rejected", "null"))
-        return Rejection(**{**entry, "at": float(entry["at"])}) if entry else None
+        known = {"at": float(entry["at"]), "cause": Cause(entry.get("cause", Cause.PROGRESS))} if entry else {}
+        return Rejection(**{**entry, **known}) if entry else None
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -182,6 +201,7 @@ def _read_active(annotations: Mapping[str, str]) -> Active | None:
         colour=_colour(annotations.get(PREFIX + "active-colour")),
         commit=annotations.get(PREFIX + "active-commit", ""),
         since=since,
+        on_trial=annotations.get(PREFIX + "on-trial") == "true",
     )
 
 
@@ -204,6 +224,7 @@ def _former(entry: Any) -> Active | None:
             commit=str(entry["commit"]),
             since=float(entry["since"]),
             until=float(entry["until"]),
+            failed=entry.get("failed") is True,
         )
     except (ValueError, TypeError, KeyError):
         return None
@@ -218,5 +239,5 @@ def _colour(text: str | None) -> Colour:
     return Colour.GREEN if text == Colour.GREEN else Colour.BLUE
 
 
-def _without_none(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if value is not None}
+def _compact(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if value is not None and value is not False}

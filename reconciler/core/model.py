@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.core.account import Account
 from reconciler.core.check import PostPromotion, PrePromotion
 from reconciler.core.strictyaml import Passage
+from reconciler.core.window import Window
 
 Manifest = Mapping[str, Any]
 """A Kubernetes object as JSON data. Treated as immutable everywhere: copy before you change one."""
@@ -63,6 +64,7 @@ class Strategy:
     Between "every pod is ready" and the switch stand, in this order, `pre_promotion`, an approval unless
     `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
     switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes Git say so, too.
+    `approval_file`, relative to the app's folder, holds revisions that are approved by a commit; '': there is none.
 
     `preview_service` leads to a new revision while that is proved ('': there is none). It stays where it is afterwards,
     or with `preview_idles_on_active` goes to the active revision.
@@ -79,6 +81,8 @@ class Strategy:
     pre_promotion: PrePromotion = field(default_factory=PrePromotion)
     post_promotion: PostPromotion | None = None
     revert_in_git: bool = False
+    release_windows: tuple[Window, ...] = ()
+    approval_file: str = ""
     preview_service: str = ""
     preview_idles_on_active: bool = False
 
@@ -115,6 +119,7 @@ class App:
     configuration. `service_account`: the one of its namespace as which everything is done for it; '': the daemon's
     own. `powers` are those that its templates may ask for (`core.powers`), `kinds` what it may have beside the kinds
     that every app may (`core.policy`). `origin` stands for the repository and ref that its source follows.
+    `check_hosts` are those that its checks may ask beside its own pods (`core.target`).
     """
 
     name: str
@@ -136,6 +141,7 @@ class App:
     deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
     origin: str = ""
     kinds: tuple[str, ...] = ()
+    check_hosts: tuple[str, ...] = ()
     written: Passage | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -156,8 +162,8 @@ class Template:
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` render to the same revision. `written` says where the values
-    stand, those that go over the others first.
+    Two releases with equal fields other than `commit` and `approved` render to the same revision. `written` says where
+    the values stand, those that go over the others first. `approved` are the revisions in the approval file.
     """
 
     commit: str
@@ -165,6 +171,7 @@ class Release:
     values: Mapping[str, Any]
     templates: tuple[Template, ...]
     written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
+    approved: frozenset[str] = frozenset()
 
     def place_of(self, *keys: str) -> str:
         """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""
@@ -203,8 +210,10 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced. `preview` is the preview Service, if
-    the app has one, leading to this revision; it is no front, since no client's traffic depends on it.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `approved` are the revisions that the
+    approval file names; `same_as` is an earlier commit that was found to say just the same of the app, or ''. `preview`
+    is the preview Service, if the app has one, leading to this revision; it is no front, since no client's traffic
+    depends on it.
     """
 
     app: App
@@ -217,6 +226,8 @@ class Desired:
     services: tuple[Manifest, ...] = ()
     configs: tuple[Manifest, ...] = ()
     extras: tuple[Manifest, ...] = ()
+    approved: frozenset[str] = frozenset()
+    same_as: str = ""
     preview: Manifest | None = None
 
     @property

@@ -12,9 +12,10 @@ from reconciler.core.model import LABEL_REVISION, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One pod. `ready_since` is in seconds since the epoch; `trouble` is its own words, or '';
-    `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet. `waiting` names a container
-    that runs and is not ready ('' if none), `waiting_since` is when it was started."""
+    """One pod. `ready_since` (seconds since the epoch) is when it last turned ready, or unready; `trouble` is its own
+    words, or ''; `unready` is the kubelet's reason why it is not ready, also while nothing is wrong yet. `waiting`
+    names a container that runs and is not ready ('' if none), `waiting_since` is when it was started. `address` is its
+    IP, or ''."""
 
     name: str
     revision: str
@@ -26,6 +27,7 @@ class Pod:
     unready: str = ""
     waiting: str = ""
     waiting_since: float = 0.0
+    address: str = ""
 
 
 def timestamp(text: str | None) -> float:
@@ -50,6 +52,7 @@ def read_pod(live: Manifest) -> Pod:
         unready=str(condition.get("message", ""))[:300],
         waiting=str(waiting.get("name", "")),
         waiting_since=timestamp(((waiting.get("state") or {}).get("running") or {}).get("startedAt")),
+        address=str(status.get("podIP", "")),
     )
 
 

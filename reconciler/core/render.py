@@ -115,6 +115,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         services=tuple(_stamped(_labelled(each, app, shared)) for each in objects.services),
         configs=tuple(_stamped(own(each)) for each in objects.configs),
         extras=tuple(_further(each, app, shared, coloured) for each in objects.others),
+        approved=release.approved,
         preview=_preview(objects, app, shared, coloured),
     )
 

@@ -26,8 +26,9 @@ from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manif
 from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, observe
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from reconciler.ports import Cluster
+from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
-from tests.fakes.world import FakeClock, Recorder
+from tests.fakes.world import Recorder
 
 LABELS = {LABEL_APP: "my-app", LABEL_MANAGED_BY: MANAGED_BY}
 

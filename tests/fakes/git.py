@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from reconciler.adapters.git.address import Place, check_ref, split_path
 from reconciler.adapters.git.objects import Limits
 from reconciler.core.gitref import branch as branch_ref
 from reconciler.core.glob import part_matches, pattern_fault
-from reconciler.errors import ReconcilerError, Transient
+from reconciler.core.revert import Revert, message
+from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class FakeRepository:
         self.branches: dict[str, str] = {}
         self.commits: dict[str, dict[str, Content]] = {}
         self.closed = False
+        self.messages: dict[str, str] = {}
+        """Of the commits that `revert` made."""
+        self.refusing = ""
+        """Not '': every push is refused, for this reason."""
+        self.before_push: Callable[[], object] = lambda: None
+        """What happens between the look at the branch and the push to it."""
         self._timeout = timeout
         self._limits = limits or Limits()
         self._error: ReconcilerError | None = None
@@ -111,6 +118,27 @@ class FakeRepository:
     async def accept(self, commit: str) -> None:
         await self._answer(self._place())
         self.noted = commit
+
+    async def revert(self, revert: Revert) -> str:
+        place = self._place(revert.onto, revert.path)
+        await self._answer(place)
+        if await self.tip() != revert.onto:
+            raise self._overtaken(place)
+        if await self.read(revert.onto, revert.path) == revert.content:
+            raise Blocked("the version file holds that already", where=str(place), untouched="-", todo="-")
+        self.before_push()
+        await self._answer(place)
+        if self.refusing:
+            raise Blocked(f"the server refuses the push: {self.refusing}", where=str(place), untouched="-", todo="-")
+        if self.branches[self.branch] != revert.onto:
+            raise self._overtaken(place)
+        name = "/".join(split_path(revert.path, place))
+        made = self.commit({**self.commits[revert.onto], name: revert.content})
+        self.messages[made] = message(revert)
+        return made
+
+    def _overtaken(self, place: Place) -> Conflict:
+        return Conflict("the branch is at another commit", where=str(place), untouched="-", todo="-")
 
     async def read(self, commit: str, path: str) -> bytes:
         place = self._place(commit, path)

@@ -6,12 +6,14 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
+from reconciler.core.consent import APPROVED
 from reconciler.core.event import Event
 from reconciler.core.front import ROUTE_FIELDS, route_of
 from reconciler.core.health import known_enough
@@ -23,6 +25,8 @@ from reconciler.core.plan import Plan
 from reconciler.core.plan.preview import SYNC_PERIOD
 from reconciler.core.preview import is_headless
 from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
+from tests.fakes.analyst import FakeAnalyst, Verdicts
+from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
@@ -58,20 +62,6 @@ def drive(work: Coroutine[Any, Any, T]) -> T:
 def _suspended() -> Generator[None, None, None]:
     """A moment in which the process is stopped, its write decided and not yet sent."""
     yield
-
-
-@dataclass
-class FakeClock:
-    """Time that moves when told to."""
-
-    time: float = 1_700_000_000.0
-
-    def now(self) -> float:
-        self.time += 0.000_001  # no two moments are the same
-        return self.time
-
-    def jitter(self, seconds: float) -> float:
-        return seconds
 
 
 @dataclass
@@ -111,6 +101,8 @@ class GuardedCluster(FakeCluster):
         self.late: int | None = None
         """While writes of a daemon are carried out that was stopped after deciding on them: `hands` at that time."""
         self.known_ready: Callable[[Manifest], int] = lambda workload: 0
+        self.why_not: Callable[[LiveRevision], str] = lambda target: ""
+        """What else forbids that traffic moves to a revision: checks that it has not passed."""
 
     def put(self, live: Mapping[str, Any], manager: str = "somebody") -> dict[str, Any]:
         self.hands += manager == "kubectl"
@@ -206,6 +198,7 @@ class GuardedCluster(FakeCluster):
             return
         assert len(matched) == 1, "ready-before-switch: the route must lead to exactly one revision"
         target = matched[0]
+        assert not (why := self.why_not(target)), f"ready-before-switch: {why}"
         rescue = self._is_rescue(before, target)
         for workload in target.workloads:
             self._check_ready(workload, rescue)
@@ -230,7 +223,7 @@ class GuardedCluster(FakeCluster):
         front, preview = before.front, before.preview
         if front is None or not front.endpoints or (moved.kind, moved.name) != (front.kind, front.name):
             return
-        known = {each.revision for each in (front.memory.active, *front.memory.history) if each}
+        known = {each.revision for each in (front.memory.active, *front.memory.history) if each and not each.failed}
         if target.revision in known or preview is None or is_headless(preview.live):
             return
         last = self.written.get(preview.name, 0.0)
@@ -311,13 +304,16 @@ class FakeDaemon:
     world: World
     app: App | None = None
     cycle: Cycle = field(init=False)
+    analyst: FakeAnalyst = field(init=False)
     tip: Tip | None = None
     _paused: Coroutine[Any, Any, Outcome] | None = None
     _decided_at: int = 0
 
     def __post_init__(self) -> None:
         world = self.world
-        self.cycle = Cycle(self.app or world.app, world.repository, world.cluster, world.told, world.clock)
+        self.analyst = FakeAnalyst(world.clock, world.verdicts)
+        app = self.app or world.app
+        self.cycle = Cycle(app, world.repository, world.cluster, world.told, world.clock, self.analyst)
 
     def poll(self) -> None:
         """Reads Git, as a source does."""
@@ -359,8 +355,9 @@ class FakeDaemon:
     def settle(self, limit: int = 30) -> Plan:
         """Cycles until there is nothing left to do."""
         for _ in range(limit):
+            known = self.analyst.results()
             outcome = self.turn()
-            if outcome and not outcome.acted and not outcome.outdated:
+            if outcome and not outcome.acted and not outcome.outdated and self.analyst.results().keys() <= known.keys():
                 return outcome.plan
         raise AssertionError(f"still busy after {limit} cycles: {outcome}")
 
@@ -377,6 +374,7 @@ class World:
         self.controllers = Controllers(self.cluster, NAMESPACE, self.clock.now)
         self.cluster.known_ready = self.controllers.known_ready
         self.told = Recorder()
+        self.verdicts = Verdicts()
         self.daemon = FakeDaemon(self)
 
     def commit(self, version: str, **values: object) -> str:
@@ -409,6 +407,14 @@ class World:
         """Commits, and lets everything happen."""
         self.commit(version, **values)
         return self.run()
+
+    def approve(self, revision: str, commit: str) -> None:
+        """As `reconciler approve` writes it on every workload of a revision."""
+        word = json.dumps({"revision": revision, "commit": commit, "by": "ann", "at": self.clock.now()})
+        for live in (each.live for each in self.observed.workloads if each.revision == revision):
+            meta = live["metadata"]
+            notes = {**(meta.get("annotations") or {}), APPROVED: word}
+            self.cluster.put({**live, "metadata": {**meta, "annotations": notes}}, "reconciler-approval")
 
     @property
     def observed(self) -> Observed:

@@ -3,6 +3,7 @@
 `python -m tests.hostile` prints them as the table that `docs/git-hostile.md` holds.
 """
 
+from tests.hostile.approvals import APPROVALS
 from tests.hostile.apps import APPS
 from tests.hostile.case import Case
 from tests.hostile.documents import DOCUMENTS
@@ -17,6 +18,7 @@ SECTIONS: dict[str, tuple[Case, ...]] = {
     "Templates": TEMPLATES,
     "Powers": POWERS,
     "Apps that the repository describes": APPS,
+    "The approval file": APPROVALS,
     "What is served": SERVED,
 }
 CASES = tuple(case for section in SECTIONS.values() for case in section)

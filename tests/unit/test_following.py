@@ -16,7 +16,8 @@ from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.app.loop import keep_going
 from reconciler.core.model import LABEL_APP
 from reconciler.errors import Blocked, ReconcilerError
-from tests.fakes.world import FakeClock, Recorder
+from tests.fakes.clock import FakeClock
+from tests.fakes.world import Recorder
 
 SOON = 20.0
 """Seconds that something is awaited for; reaching them fails the test."""

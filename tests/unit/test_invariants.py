@@ -19,11 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from reconciler.core.check import Check, Outcome, PostPromotion, PrePromotion
 from reconciler.core.front import route_of, services_in, with_services
+from reconciler.core.live import LiveRevision
 from reconciler.core.model import LABEL_REVISION, Desired
 from reconciler.core.observed import Observed
 from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
+from reconciler.core.probe import HttpProbe
 from reconciler.errors import Transient
 from tests.e2e.harness.templates import PREVIEW, own_templates
 from tests.fakes.whole import BY_INGRESS, BY_SERVICES, whole_world
@@ -359,11 +362,73 @@ class WalkWithPreview(Walk):
         super()._let_it_settle()
 
 
-_WALKS = [Walk, WalkWithSmallPreviews, WalkWithAutoscalers, WalkOfAWholeApp, WalkOfAnIngress, WalkWithPreview]
+class WalkWithGates(Walk):
+    """The same with a check and an approval before the switch, and an analysis after it. Nobody moves traffic by hand:
+    that would be the one way around them."""
+
+    app = replace(
+        APP,
+        strategy=replace(
+            APP.strategy,
+            pre_promotion=PrePromotion((Check("smoke", HttpProbe()),), soak=5.0),
+            auto_promotion=False,
+            auto_promotion_after=60.0,
+            post_promotion=PostPromotion(20.0, (Check("errors", HttpProbe()),)),
+        ),
+    )
+    move_the_selector_by_hand = broaden_the_selector_by_hand = wipe_the_memory_by_hand = None  # type: ignore[assignment]
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.world.cluster.why_not = self._why_not
+
+    def _why_not(self, target: LiveRevision) -> str:
+        had_traffic = target.revision in self.world.cluster.selector_writes
+        passed = (target.revision, "smoke") in self.world.verdicts.passed
+        return "" if had_traffic or passed else "it has not passed its check"
+
+    @rule(name=st.sampled_from(["smoke", "errors"]), outcome=st.sampled_from([None, *Outcome]))
+    def a_check_ends(self, name: str, outcome: Outcome | None) -> None:
+        self.world.verdicts.outcomes.pop(name, None)
+        if outcome:
+            self.world.verdicts.outcomes[name] = outcome
+
+    @rule(index=st.integers(0, 3), late=st.booleans())
+    def somebody_approves(self, index: int, late: bool) -> None:
+        workloads = self.world.observed.workloads
+        commits = [*self.world.repository.commits]
+        if workloads:
+            self.world.approve(workloads[index % len(workloads)].revision, commits[0 if late else -1])
+
+    def _let_it_settle(self) -> None:
+        self.world.verdicts.outcomes = {"smoke": Outcome.PASSED, "errors": Outcome.PASSED}
+        for _ in range(3):
+            super()._let_it_settle()
+            self.world.advance(70)
+        super()._let_it_settle()
+
+
+class WalkWithReverts(WalkWithGates):
+    """The same, where the daemon reverts in Git what it led back from."""
+
+    app = replace(WalkWithGates.app, strategy=replace(WalkWithGates.app.strategy, revert_in_git=True))
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("walk", _WALKS)
+@pytest.mark.parametrize(
+    "walk",
+    [
+        Walk,
+        WalkWithSmallPreviews,
+        WalkWithAutoscalers,
+        WalkWithGates,
+        WalkWithReverts,
+        WalkOfAWholeApp,
+        WalkOfAnIngress,
+        WalkWithPreview,
+    ],
+)
 def test_random_walks_keep_the_invariants(walk: type[Walk]) -> None:
     """As long as the Hypothesis profile says: `quick` for `make test-unit`, `thorough` for `make test`."""
     run_state_machine_as_test(walk)

@@ -19,9 +19,10 @@ from reconciler.core.gitref import branch
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan
 from reconciler.errors import Conflict, Invalid, ReconcilerError, Transient
+from tests.fakes.clock import FakeClock
 from tests.fakes.controllers import Controllers
 from tests.fakes.git import FakeRepository
-from tests.fakes.world import APP, NAMESPACE, FakeClock, GuardedCluster, Recorder
+from tests.fakes.world import APP, NAMESPACE, GuardedCluster, Recorder
 
 SOURCE = SourceSettings("git", "https://git.example.com/shop.git", branch("main"), interval=3600.0, timeout=5.0)
 

@@ -15,11 +15,12 @@ from reconciler.app.settings_source import ForcePush, SourceSettings, VerifySett
 from reconciler.core.gitref import branch
 from reconciler.core.model import App, DeletionPolicy, Strategy
 from reconciler.errors import Transient
+from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.controllers import Controllers
 from tests.fakes.discovery import SOURCE
 from tests.fakes.git import FakeRepository
-from tests.fakes.world import FakeClock, Recorder
+from tests.fakes.world import Recorder
 
 NAMESPACE = "shop"
 IMAGE = "values: {image: example/x, replicas: 1}\n"

@@ -16,8 +16,9 @@ from reconciler.core.gitref import GitRef, RefKind, branch
 
 # --- signatures --------------------------------------------------------------------------------------------------
 from reconciler.errors import Blocked, Invalid, Transient, Unverified
+from tests.fakes.clock import FakeClock
 from tests.fakes.git import FakeRepository
-from tests.fakes.world import FakeClock, Recorder
+from tests.fakes.world import Recorder
 
 
 def _source(url: str, repository: FakeRepository, told: Recorder) -> Source:

@@ -22,7 +22,8 @@ from reconciler.core.webhook import Kind
 from reconciler.errors import Invalid, Transient
 from reconciler.web.listener import Limits
 from reconciler.web.webhook import Webhooks
-from tests.fakes.world import FakeClock, Recorder
+from tests.fakes.clock import FakeClock
+from tests.fakes.world import Recorder
 
 SOON = 20.0
 """Seconds that anything is awaited for; reaching them fails the test."""

@@ -17,6 +17,7 @@ import yaml
 from kubernetes.aio import client, config
 from kubernetes.aio.config import kube_config
 from kubernetes.aio.config.config_exception import ConfigException
+from yarl import URL
 
 from reconciler.adapters.cluster.kinds import place_of
 from reconciler.adapters.cluster.permissions import forbidden
@@ -171,6 +172,32 @@ async def open_response(
     answer = await api.call_api(*request, _request_timeout=limit)
     response: aiohttp.ClientResponse = answer.response
     return response
+
+
+async def open_proxied(
+    api: client.ApiClient,
+    method: str,
+    path: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    limit: aiohttp.ClientTimeout,
+    account: Account | None = None,
+) -> aiohttp.ClientResponse:
+    """The raw response of whoever is behind the API server's proxy at `path`, its body unread; the caller closes it.
+
+    No redirect is followed: it would take the daemon's credentials elsewhere. Our own headers go over `headers`.
+    Raises what aiohttp raises.
+    """
+    ours = {"User-Agent": "reconciler", **_impersonation(account)}
+    _, url, known, *_ = await api.param_serialize(method, path, header_params=ours, auth_settings=["BearerToken"])
+    refused = {name.lower() for name in known}
+    sent = {name: value for name, value in headers.items() if name.lower() not in refused} | dict(known)
+    connections = api.rest_client.pool_manager
+    assert connections is not None, "`connect` made them"
+    return await connections.request(
+        method, URL(url, encoded=True), headers=sent, data=body, timeout=limit, allow_redirects=False
+    )
 
 
 def _impersonation(account: Account | None) -> dict[str, str]:

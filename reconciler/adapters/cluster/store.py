@@ -109,7 +109,7 @@ def _slimmed(live: Manifest) -> Manifest:
     if live["kind"] == "Pod":
         kept = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
         status = live.get("status") or {}
-        wanted = ("conditions", "containerStatuses", "initContainerStatuses")
+        wanted = ("conditions", "containerStatuses", "initContainerStatuses", "podIP")
         return {
             "kind": "Pod",
             "metadata": {key: meta[key] for key in kept if key in meta},

@@ -25,6 +25,8 @@ Keys = Callable[[], Awaitable[Credentials | None]]
 """Looks up the credentials as they are now; None: there are none. Raises as `ports.Repository.tip`."""
 
 _PREFIX = "auth-"
+PUSH_PREFIX = "push-"
+"""Begins the name of a folder in which a commit is made; a signing key may be in it."""
 _STRICT = "-oBatchMode=yes -oStrictHostKeyChecking=yes"
 _LEFTOVER_AGE = 3600.0
 """Seconds after which such a folder is that of a killed process, not of one that is at work beside us."""
@@ -96,7 +98,7 @@ _ADVICE = (
 
 def remove_leftovers(folder: Path) -> None:
     """Removes what a killed process may have left in `folder`."""
-    for path in folder.glob(f"{_PREFIX}*"):
+    for path in (*folder.glob(f"{_PREFIX}*"), *folder.glob(f"{PUSH_PREFIX}*")):
         with suppress(OSError):  # another process was quicker
             if time.time() - path.stat().st_mtime > _LEFTOVER_AGE:
                 shutil.rmtree(path, ignore_errors=True)

@@ -11,6 +11,8 @@ from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objec
 from reconciler.adapters.git.process import config_text, environment
 from reconciler.core.gitref import GitRef, RefKind
 from reconciler.core.glob import pattern_fault
+from reconciler.core.revert import Revert
+from reconciler.errors import Blocked
 
 T = TypeVar("T")
 
@@ -51,6 +53,12 @@ class LocalRepository:
 
     async def accept(self, commit: str) -> None:
         """See `ports.Repository`. Nothing is noted: it is not our repository to write to."""
+
+    async def revert(self, revert: Revert) -> str:
+        """See `ports.Repository`. Always Blocked: one commit is read, and there is no branch to add another to."""
+        place = self._at(revert.onto, revert.path)
+        what = "one commit is read here, and only to a branch can another be added"
+        raise Blocked(what, where=str(place), untouched="Nothing was pushed", todo="Revert by hand")
 
     async def read(self, commit: str, path: str) -> bytes:
         """See `ports.Repository`."""

@@ -72,6 +72,16 @@ _CONFIG = """\
 [protocol]
     allow = never
 """
+_LOCAL_PUSH = """\
+[gc]
+    auto = 0
+[maintenance]
+    auto = false
+[credential]
+    helper =
+[protocol]
+    allow = never
+"""
 
 
 class GitFailed(Exception):
@@ -113,9 +123,21 @@ def config_text(own: Sequence[Path]) -> str:
     `upload-pack` that it starts for a local repository, which is where `safe.directory` is asked for: the
     folders in `own` may belong to another user, as a mounted repository does.
     """
-    allowed = "".join(f'[protocol "{scheme}"]\n    allow = always\n' for scheme in SCHEMES)
     escaped = (str(path).replace("\\", "\\\\").replace('"', '\\"') for path in own)
-    return _CONFIG + allowed + "[safe]\n" + "".join(f'    directory = "{path}"\n' for path in escaped)
+    return _CONFIG + _allowed() + "[safe]\n" + "".join(f'    directory = "{path}"\n' for path in escaped)
+
+
+def local_push_config() -> str:
+    """The configuration file for a push to a local repository, which the git that receives it reads as well.
+
+    That is not ours: its hooks run, what it takes is safe on the disk, and the rule that it belongs to the same user
+    (`safe.directory`) is git's own.
+    """
+    return _LOCAL_PUSH + _allowed()
+
+
+def _allowed() -> str:
+    return "".join(f'[protocol "{scheme}"]\n    allow = always\n' for scheme in SCHEMES)
 
 
 def environment(config: Path, ssh_command: str) -> dict[str, str]:
@@ -160,6 +182,19 @@ class Runner:
             yield
         finally:
             self._env, self._mask = former, _as_it_is
+
+    @contextlib.contextmanager
+    def adding(self, env: Mapping[str, str]) -> Iterator[None]:
+        """Runs every git with more in its environment for as long as the `with` lasts. For the network thread."""
+        former, self._env = self._env, {**self._env, **env}
+        try:
+            yield
+        finally:
+            self._env = former
+
+    def masked(self, text: str) -> str:
+        """`text` without the secrets that are in use now. For the network thread."""
+        return self._mask(text)
 
     def run(
         self,

@@ -22,10 +22,12 @@ from reconciler.adapters.git.address import Place, address_of, check_ref, mirror
 from reconciler.adapters.git.mirror import FETCH_LIMIT, MANY_PACKS, Mirror
 from reconciler.adapters.git.objects import CommitAbsent, Damaged, Limits, Objects
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, Runner, environment
+from reconciler.adapters.git.revert import Author, Reverter
 from reconciler.adapters.git.verify import Policy, Verifier
 from reconciler.core.credentials import Credentials
 from reconciler.core.gitref import GitRef, branch
 from reconciler.core.glob import pattern_fault
+from reconciler.core.revert import Revert
 from reconciler.errors import Transient
 
 T = TypeVar("T")
@@ -140,6 +142,7 @@ class GitRepository:
         keys: looked up before every operation on the network.
         keeper: whose note `accept` keeps.
         policy: whose signature a commit needs before it is returned; None: nobody's.
+        author: in whose name `revert` commits.
 
     Raises:
         Invalid: for an address or a ref that git must not be given.
@@ -156,6 +159,7 @@ class GitRepository:
         keys: Keys = no_keys,
         keeper: str = "",
         policy: Policy | None = None,
+        author: Author | None = None,
     ) -> None:
         address_of(url)
         self._place = Place(url, check_ref(branch(ref) if isinstance(ref, str) else ref, url))
@@ -169,6 +173,7 @@ class GitRepository:
         self._shared = mirrors._take(url)
         self._git = Runner(self._shared.env)
         self._verifier = Verifier(policy, self._shared.mirror, self._git, str(self._place.ref)) if policy else None
+        self._author = author or Author()
         self._closed = False
 
     async def tip(self) -> str:
@@ -199,6 +204,19 @@ class GitRepository:
         await self._offline(
             self._place, lambda deadline: mirror.accept(self._git, self._place, keeper, commit, deadline)
         )
+
+    async def revert(self, revert: Revert) -> str:
+        """Commits `revert` and pushes it, as `ports.Repository` says; returns the full id of the commit.
+
+        Raises:
+            Conflict: the tip is not the commit that it answers. Somebody else's commit stays.
+            Blocked: the ref is no branch, the push is refused, or the signing key cannot be used.
+            Invalid: there is no such branch or file.
+            Transient: the repository cannot be reached or takes too long; it may have got the commit then.
+        """
+        reverter = Reverter(self._place, self._shared.mirror, self._git, self._author, self._verifier)
+        place = replace(self._place, commit=revert.onto, path=revert.path)
+        return await self._on_network(place, lambda keys, deadline: reverter.run(revert, keys, deadline))
 
     async def read(self, commit: str, path: str) -> bytes:
         """The file at `path` (from the repository's root, '/'-separated) in `commit` (full id).
@@ -259,13 +277,17 @@ class GitRepository:
 
     async def _fetching(self, place: Place, job: Callable[[float], T]) -> T:
         """`job` on the network thread, with the credentials as they are now."""
+        return await self._on_network(place, lambda _, deadline: job(deadline))
+
+    async def _on_network(self, place: Place, job: Callable[[Credentials | None, float], T]) -> T:
+        """As `_fetching`; the job also learns which credentials these are."""
         self._check_open(place)
         keys = await self._keys()
 
         def with_keys(deadline: float) -> T:
             self._shared.mirror.prepare(place)
             with opened(keys, self._shared.env, self._shared.mirror.config) as access:
-                return self._with_access(access, place, keys, lambda: job(deadline))
+                return self._with_access(access, place, keys, lambda: job(keys, deadline))
 
         return await self._offline(place, with_keys)
 

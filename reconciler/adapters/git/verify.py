@@ -97,6 +97,19 @@ class Verifier:
         self._passed = commit
         self._good.clear()
 
+    def rehearse(self, commit: str, objects: Path, deadline: float) -> None:
+        """Returns if the signature of `commit`, which is in the folder `objects` and not in the mirror, would hold.
+
+        Nothing is noted of it. Raises Refused, GitFailed, GitTimedOut.
+        """
+        keys, good = self._keys, self._good
+        try:
+            self._keys, self._good = self._policy.keys.read(), set()
+            with self._git.adding({"GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(objects)}):
+                self._check([commit], deadline)
+        finally:
+            self._keys, self._good = keys, good
+
     def _judge(self, place: Place, commit: str, before: str, deadline: float) -> None:
         keys = self._policy.keys.read()
         if keys != self._keys:
@@ -259,6 +272,11 @@ def _desk(folder: Path, *, ssh: bool) -> _Desk:
     home = str(folder)
     env = {"GNUPGHOME": home, "HOME": home, "TMPDIR": home}
     return _Desk(folder, signers, [part for each in settings for part in ("-c", each)], env)
+
+
+def _quoted(path: Path) -> str:
+    """A path in git's list of folders of objects (git(1), GIT_ALTERNATE_OBJECT_DIRECTORIES), whatever is in it."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _unverified(place: Place, commit: str, before: str, refused: Refused) -> Unverified:

@@ -8,6 +8,10 @@ is decided in `retire`; every write of the Service carries the resourceVersion t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from reconciler.core.check import Result, Series
 from reconciler.core.model import Desired
 from reconciler.core.observed import Observed
 from reconciler.core.plan.forecast import forecast
@@ -21,14 +25,23 @@ from reconciler.core.plan.wait import may_wait, wait
 __all__ = ["DRAIN_MARGIN", "Plan", "View", "forecast", "plan", "retirement_due"]
 
 
-def plan(desired: Desired, observed: Observed, now: float, standing: Desired | None = None, held: str = "") -> Plan:
+def plan(
+    desired: Desired,
+    observed: Observed,
+    now: float,
+    standing: Desired | None = None,
+    held: str = "",
+    previous: Desired | None = None,
+    results: Mapping[Series, Result] = MappingProxyType({}),
+) -> Plan:
     """Decides what to do next for one app. `now` in epoch seconds; `standing` is the active revision as its own commit
     rendered it, if that is another one than the desired. `held` says why a promotion is not to be begun; '' if it may.
+    `previous`: what traffic goes back to if an analysis fails; `results` of the checks that are over.
 
     Everything in the result was decided from exactly these arguments; executing any prefix of its actions and
     planning again leads to the same end.
     """
-    view = View(desired, observed, now, standing)
+    view = View(desired, observed, now, standing, previous, results)
     if view.desired_is_active:
         return settle(view)
     if view.rejection and not late_but_ready(view):

@@ -13,20 +13,20 @@ from typing import Any
 from reconciler.core.action import Apply, CreateFront, Move, Purpose, Remember, Switch
 from reconciler.core.front import Route, route_of, same_route
 from reconciler.core.further import resources
-from reconciler.core.memory import Active, Claim, Memory, Rejection, write_memory
+from reconciler.core.memory import Active, Cause, Claim, Memory, Rejection, write_memory
 from reconciler.core.model import Manifest
 from reconciler.core.observed import SWITCH_MANAGER, Front
 from reconciler.core.place import entries, holds
 from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
-from reconciler.core.plan.view import View, compared, live_of, ref_of
+from reconciler.core.plan.view import View, compared, is_known_good, live_of, ref_of, was_serving
 
 
-def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch:
+def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | None = None) -> CreateFront | Switch:
     """Moves traffic to the desired revision: a moved route, or a new Service that leads there already. `reason`, if it
-    is none of the usual ones."""
-    to = view.as_active(view.now)
+    is none of the usual ones. `rejection` of what is led back from, if so."""
+    to = replace(view.as_active(view.now), on_trial=_is_to_be_watched(view))
     moves = along(view)
     if not view.front:
         memory = Memory(active=to, inventory=resources(view.desired.extras))
@@ -34,7 +34,9 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch
         return CreateFront(manifest, to, claim.since, moves)
     source = _source(view)
     memory = view.memory.switched(to, source)
-    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras))
+    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras), rejection=rejection)
+    if rejection:
+        memory = replace(memory, history=tuple(_with_failure(each, rejection) for each in memory.history))
     move = _move(view.desired.front, view.front, memory)
     return Switch(
         ref_of(view.front),
@@ -46,13 +48,32 @@ def cut_over(view: View, claim: Claim, reason: str = "") -> CreateFront | Switch
         reason=reason or _why_switch(view, source),
         over=move.over,
         along=moves,
+        rejection=rejection,
     )
 
 
-def promotion(view: View, claim: Claim) -> CreateFront | Switch:
-    """As `cut_over`, and with what is written down if one of several Services refuses: else the same would be tried
-    again and again. Also when only the active one is left to be moved: a daemon may have died in between."""
+def _is_to_be_watched(view: View) -> bool:
+    """Whether an analysis follows: not after a repair, nor a switch to what was active before and was not led back
+    from."""
+    asked = view.desired.app.strategy.post_promotion is not None
+    return asked and not is_known_good(view) and (not was_serving(view) or _was_on_trial(view))
+
+
+def _was_on_trial(view: View) -> bool:
+    return view.memory.active is not None and view.memory.active.on_trial
+
+
+def _with_failure(former: Active, rejection: Rejection) -> Active:
+    return replace(former, failed=True) if former.revision == rejection.revision else former
+
+
+def promotion(view: View, claim: Claim, approval: str = "") -> CreateFront | Switch:
+    """As `cut_over`, with who approved it, and with what is written down if one of several Services refuses: else the
+    same would be tried again and again. Also when only the active one is left to be moved: a daemon may have died in
+    between."""
     made = cut_over(view, claim)
+    if approval and isinstance(made, Switch):
+        made = replace(made, reason=f"{made.reason}, {approval}")
     if view.front is None or not view.desired.services or not isinstance(made, Switch):
         return made
     return replace(made, refused=_refused(view, view.front, claim))
@@ -94,7 +115,7 @@ def _held_by_others(route: Route, live: Front) -> list[str]:
 def _refused(view: View, front: Front, claim: Claim) -> tuple[Remember | Apply, ...]:
     """Ways to note the rejection, the better one first: what refuses to be moved may refuse every write."""
     wanted = view.desired
-    rejection = Rejection(wanted.revision, wanted.version, wanted.commit, "", view.now)
+    rejection = Rejection(wanted.revision, wanted.version, wanted.commit, "", view.now, Cause.REFUSED)
     noted = remember(front, replace(view.memory, rejection=rejection), "rejected", "", claim.since)
     on_workload = noted_on_workload(view, rejection)
     return (noted, on_workload) if on_workload else (noted,)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.action import Apply, Remember
+from reconciler.core.evidence import Evidence, write_evidence
 from reconciler.core.front import Route
-from reconciler.core.live import GIT_REPLICAS
+from reconciler.core.live import GIT_REPLICAS, Workload
 from reconciler.core.memory import (
+    Active,
     Claim,
     Memory,
     Rejection,
@@ -59,10 +61,20 @@ def switch_manifest(identity: Manifest, memory: Memory | None, route: Route, por
     return {"apiVersion": identity["apiVersion"], "kind": identity["kind"], "metadata": meta, "spec": spec}
 
 
-def remember(front: Front, memory: Memory, event: str, reason: str = "", began: float | None = None) -> Remember:
-    """A write of the memory alone; `began` (epoch seconds) is when the step began that it ends."""
+def remember(
+    front: Front, memory: Memory, event: str, reason: str = "", began: float | None = None, of: Active | None = None
+) -> Remember:
+    """A write of the memory alone; `began` (epoch seconds) is when the step began that it ends, `of` the revision that
+    it is about, if that is not the desired one."""
     manifest = switch_manifest(identity_of(front), memory, front.route, held_ports(front))
-    return Remember(ref_of(front), manifest, event, reason, began)
+    return Remember(ref_of(front), manifest, event, reason, began, of)
+
+
+def evidence_manifest(workload: Workload, evidence: Evidence) -> Manifest:
+    """What the evidence's field manager applies of a workload."""
+    meta = {key: workload.live["metadata"][key] for key in ("name", "namespace")}
+    meta["annotations"] = write_evidence(evidence)
+    return {"apiVersion": API_VERSIONS[workload.kind], "kind": workload.kind, "metadata": meta}
 
 
 def identity_of(front: Front) -> Manifest:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.core.action import Action, Adopt, Apply, Purpose, RequireFree, RequireRoom
+from reconciler.core.action import Action, Adopt, Apply, Follow, Purpose, RequireFree, RequireRoom, Switch
 from reconciler.core.health import explain, is_ready, trouble_from
 from reconciler.core.live import LiveRevision, Workload
-from reconciler.core.memory import Claim, Rejection
+from reconciler.core.memory import Cause, Claim, Rejection
 from reconciler.core.model import WORKLOADS, Component
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
+from reconciler.core.plan.gate import Gate, approval, closed_gate, note_of, results_used, unready_since
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
-from reconciler.core.plan.preview import before_switch, bring_up, require_free
+from reconciler.core.plan.preview import bring_up, require_free
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -34,6 +35,7 @@ from reconciler.core.plan.view import (
     live_of,
     ref_of,
     serves,
+    was_serving,
 )
 
 
@@ -47,31 +49,50 @@ def promote(view: View) -> Plan:
     unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
     if target is None or unready or not is_fit(view, target):
         return _await_ready(view, claim, applies, Phase.APPLYING if unready else Phase.PROGRESSING)
-    if first := before_switch(view):
-        return first
+    if gate := closed_gate(view, claim, target):
+        return _hold_back(view, claim, target, applies, gate)
     # Traffic moves first. (A write on a workload just before would keep its controller, and so kube-proxy, busy in
     # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
-    claims = applies if is_doomed(view) else ()
-    return Plan(Phase.SWITCHING, explain(target), (*claims, promotion(view, claim)))
+    first = applies if is_doomed(view) else ()
+    moved = promotion(view, claim, approval(view, target))
+    return Plan(Phase.SWITCHING, explain(target), (*first, moved), checks=results_used(view, claim, target))
 
 
 _NEED_NO_WAIT = (Purpose.REUSE, Purpose.NOTE)
 
 
+def _hold_back(view: View, claim: Claim, target: LiveRevision, applies: tuple[Apply, ...], gate: Gate) -> Plan:
+    """Ready, but not let through yet. What was shown counts for one claim, so that is written first."""
+    if gate.failed:
+        made = _reject(view, target, claim, gate.reason, Cause.CHECKS)
+        return replace(made, checks=gate.checks)
+    made = _meanwhile(view, gate.phase, gate.reason, applies, gate.wake_at)
+    if target.claim is None or target.claim.since != claim.since:
+        return made
+    noted = () if any(isinstance(each, Switch | Follow) for each in made.actions) else note_of(gate, claim, target)
+    return replace(made, checks=gate.checks, actions=(*made.actions, *noted))
+
+
 def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Phase) -> Plan:
-    deadline = claim.since + view.desired.app.strategy.progress_deadline
-    if view.target and not applies and view.now >= deadline and not _was_serving(view, view.target):
-        return _reject(view, view.target, claim)
+    limit, target = view.desired.app.strategy.progress_deadline, view.target
+    deadline = limit + (unready_since(target, claim) if target else claim.since)
+    if target and not applies and view.now >= deadline and not was_serving(view):
+        return _reject(view, target, claim, f"not ready within {limit:g} s: {explain(target)}")
+    ahead = deadline if deadline > view.now else None
+    told = trouble_from(target, view.now) if target else None
+    absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
+    reason = explain(target) if target else absent
+    return _meanwhile(view, phase, reason, applies, min(filter(None, (ahead, told)), default=None))
+
+
+def _meanwhile(view: View, phase: Phase, reason: str, applies: tuple[Apply, ...], wake_at: float | None) -> Plan:
+    """What goes on while traffic stays where it is."""
     if moved := put_back(view):
         return Plan(phase, moved.reason, (moved,))
     leftovers, due = clean_up(view)
-    ahead = deadline if deadline > view.now else None
-    absent = f"revision {view.desired.revision} of {view.desired.version} is not there yet"
-    reason = explain(view.target) if view.target else absent
     writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view), *bring_up(view))
-    told = trouble_from(view.target, view.now) if view.target else None
-    wake_at = min(filter(None, (ahead, due, told)), default=None)
     noted, free = (used,) if (used := note_before(view)) else (), require_free(view)
+    wake_at = min(filter(None, (wake_at, due)), default=None)
     return Plan(phase, reason, (*preconditions(view, writes), *free, *_room(view, applies), *noted, *writes), wake_at)
 
 
@@ -95,13 +116,6 @@ def preconditions(view: View, writes: tuple[Action, ...]) -> tuple[Action, ...]:
     free = tuple(map(RequireFree, missing))
     adoptable = view.front is None and view.desired.app.adopt and view.desired.front["kind"] == "Service"
     return (Adopt(view.desired.front), *free) if adoptable else free
-
-
-def _was_serving(view: View, target: LiveRevision) -> bool:
-    """Whether this is no promotion but a repair: the selector was moved by hand. The claim is an old one then, and a
-    pod that is unready just now no reason to give up what Git wants."""
-    noted = view.memory.active
-    return noted is not None and noted.revision == target.revision
 
 
 def _bring_up(view: View, claim: Claim) -> Iterator[Apply]:
@@ -154,11 +168,9 @@ def _starts_small(view: View, live: Workload | None, wanted: int) -> bool:
     return live is None or view.target is None or (live.replicas <= preview and not is_ready(view.target))
 
 
-def _reject(view: View, target: LiveRevision, claim: Claim) -> Plan:
+def _reject(view: View, target: LiveRevision, claim: Claim, reason: str, cause: Cause = Cause.PROGRESS) -> Plan:
     """Traffic stays where it is, and the revision is not tried again for this commit."""
-    limit = view.desired.app.strategy.progress_deadline
-    reason = f"not ready within {limit:g} s: {explain(target)}"
-    rejection = Rejection(target.revision, view.desired.version, view.desired.commit, reason, view.now)
+    rejection = Rejection(target.revision, view.desired.version, view.desired.commit, reason, view.now, cause)
     if view.front:
         memory = replace(view.memory, rejection=rejection)
         action: Action | None = remember(view.front, memory, "rejected", reason, claim.since)

@@ -109,12 +109,18 @@ def _followed_services(view: View) -> float:
 
 def retirement_due(view: View, revision: LiveRevision) -> float | None:
     """When (epoch seconds) a formerly active revision may go. None: it never was active, or the switch that replaced it
-    is not confirmed."""
-    former, confirmed_at = view.memory.former(revision.revision), view.memory.confirmed_at
-    if former is None or former.until is None or confirmed_at is None:
+    is not confirmed, or its analysis not over: traffic may have to go back."""
+    former, drained, active = view.memory.former(revision.revision), drained_from(view), view.memory.active
+    if former is None or former.until is None or drained is None or (active and active.on_trial):
         return None
+    return max(former.until + view.desired.app.strategy.scale_down_delay, drained)
+
+
+def drained_from(view: View) -> float | None:
+    """From when on (epoch seconds) no node sends a request to what had traffic before the last switch; None: that is
+    not confirmed."""
     margin = INGRESS_MARGIN if view.front and view.front.kind == "Ingress" else DRAIN_MARGIN
-    return max(former.until + view.desired.app.strategy.scale_down_delay, confirmed_at + margin)
+    return None if view.memory.confirmed_at is None else view.memory.confirmed_at + margin
 
 
 def _protected(view: View, revision: LiveRevision) -> bool:

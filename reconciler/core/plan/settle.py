@@ -13,32 +13,47 @@ from reconciler.core.front import route_of, same_route, without_route
 from reconciler.core.health import explain, is_down, ready_pods
 from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Active, Memory
-from reconciler.core.observed import Front, led_workloads
+from reconciler.core.observed import Front
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import follow
+from reconciler.core.plan.confirm import confirmed, has_arrived
 from reconciler.core.plan.cutover import cut_over
 from reconciler.core.plan.extras import note_after, note_before, tend
 from reconciler.core.plan.manifests import remember, switch_manifest
 from reconciler.core.plan.preview import idle
 from reconciler.core.plan.retire import clean_up
+from reconciler.core.plan.trial import Trial, ended, go_back, trial_of
 from reconciler.core.plan.upkeep import front_repairs, repairs
 from reconciler.core.plan.view import Plan, View, claim_of, is_fit, ref_of
 
 
 def settle(view: View) -> Plan:
-    """Keeps the active revision as Git says, confirms its switch, and lets the earlier ones go."""
+    """Keeps the active revision as Git says, confirms its switch, watches it, and lets the earlier ones go."""
+    trial = trial_of(view)
+    made = _settle(view, trial)
+    # What was measured counts until it is on record, whatever else is to be done first.
+    return replace(made, checks=trial.checks) if trial else made
+
+
+def _settle(view: View, trial: Trial | None) -> Plan:
     front, memory = view.front, view.memory
     assert front is not None
     if route := _put_right(view, front):
         return route
+    if trial and trial.failed:
+        return go_back(view, front, trial.reason)
     applies, refused = repairs(view)
     # Notes on the Service go before repairs of it: whoever fights us over a field must not keep us from them.
     last = tuple(front_repairs(view))
     phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
+    if trial and memory.confirmed_at is not None:
+        phase, reason = Phase.WATCHING, trial.reason
     if used := note_before(view):
         return Plan(Phase.CONFIRMING if memory.confirmed_at is None else phase, reason, (used, *applies))
     if memory.confirmed_at is None:
         return _confirm(view, front, applies, last)
+    if trial and trial.over:
+        return Plan(Phase.WATCHING, trial.reason, (*applies, ended(view, front, trial), *last))
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
         return Plan(phase, reason, (*applies, remember(front, forgotten, "rejection_cleared"), *last))
@@ -46,7 +61,7 @@ def settle(view: View) -> Plan:
     # What the API server may refuse for good goes last, and a note of what there is no more after all of it.
     actions = (*applies, *leftovers, *last, *tend(view), *preview)
     unused = None if actions else note_after(view)
-    wake_at = min(filter(None, (due, preview_due)), default=None)
+    wake_at = min(filter(None, (due, preview_due, trial.wake_at if trial else None)), default=None)
     return Plan(phase, reason, (unused,) if unused else actions, wake_at)
 
 
@@ -111,25 +126,9 @@ def _shortfall(target: LiveRevision | None) -> str:
 
 def _confirm(view: View, front: Front, applies: tuple[Apply, ...], last: tuple[Apply, ...]) -> Plan:
     """A switch counts as done when all of the new colour's ready pods, and no pods of another, are the endpoints."""
-    fronts = (*view.services, front)
-    others = sum(1 for each in fronts for revision in each.endpoints.values() if revision != view.desired.revision)
-    count = len({pod for each in fronts for pod in each.endpoints})
-    if others or not all(_has_all(view, each) for each in fronts):
-        if is_down(view.target):
-            return Plan(Phase.DEGRADED, _shortfall(view.target), (*applies, *last))
-        reason = f"{count} endpoints, {others} of them not of {view.desired.version}"
-        return Plan(Phase.CONFIRMING, reason, (*applies, *last))
-    confirmed = replace(view.memory, confirmed_at=view.now, rejection=None)
-    reason = f"{count} endpoints, all of {view.desired.version}"
-    switched_at = view.memory.active.since if view.memory.active else None
-    noted = remember(front, confirmed, "switch_confirmed", reason, switched_at)
-    return Plan(Phase.CONFIRMING, reason, (*applies, noted, *last))
-
-
-def _has_all(view: View, front: Front) -> bool:
-    """Whether every ready pod that it leads to is an endpoint, and there is one."""
-    if view.target is None:
-        return False
-    led = (each for each in led_workloads(view.observed, front) if each.revision == view.desired.revision)
-    wanted = {pod for each in led for pod in ready_pods(each)}
-    return bool(wanted) and wanted <= front.endpoints.keys()
+    arrived, reason = has_arrived(view, view.desired.revision, view.desired.version)
+    if arrived:
+        return Plan(Phase.CONFIRMING, reason, (*applies, confirmed(view, front, reason), *last))
+    if is_down(view.target):
+        return Plan(Phase.DEGRADED, _shortfall(view.target), (*applies, *last))
+    return Plan(Phase.CONFIRMING, reason, (*applies, *last))

@@ -9,7 +9,7 @@ from reconciler.core.front import Route, route_of, selector_in, services_in, wit
 from reconciler.core.health import can_serve
 from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Active, Memory, write_memory
-from reconciler.core.model import ANNOTATION_COMPONENT, SOLE
+from reconciler.core.model import ANNOTATION_COMPONENT, SOLE, Manifest
 from reconciler.core.plan.manifests import annotated
 from reconciler.core.plan.view import View
 
@@ -20,18 +20,23 @@ def stand_in(view: View) -> tuple[CreateFront, ...]:
     if view.front is not None or not others:
         return ()
     chosen = max(others, key=lambda each: each.claim.since if each.claim else 0.0)
-    route = _route_to(view, chosen)
-    if route is None:
+    led = led_to(view, view.desired.front, chosen)
+    if led is None:
         return ()
     to = Active(chosen.revision, chosen.version, chosen.colour, chosen.commit, view.now)
-    manifest = annotated(view.desired.front, write_memory(Memory(active=to)))
-    return (CreateFront({**manifest, "spec": {**manifest["spec"], **route}}, to, view.now),)
+    return (CreateFront(annotated(led, write_memory(Memory(active=to))), to, view.now),)
 
 
-def _route_to(view: View, chosen: LiveRevision) -> Route | None:
-    """The desired route, leading to another revision. None: that one lacks a Service which an Ingress would need."""
-    route = route_of(view.desired.front)
-    if view.desired.front["kind"] == "Service":
+def led_to(view: View, front: Manifest, chosen: LiveRevision) -> Manifest | None:
+    """A desired Service or Ingress, leading to another revision. None: that one lacks a Service which an Ingress would
+    need."""
+    route = _route_to(view, front, chosen)
+    return None if route is None else {**front, "spec": {**front["spec"], **route}}
+
+
+def _route_to(view: View, front: Manifest, chosen: LiveRevision) -> Route | None:
+    route = route_of(front)
+    if front["kind"] == "Service":
         return {"selector": _selector(selector_in(route), chosen)}
     own = {(each.revision, each.component): each.name for each in view.observed.configs if each.kind == "Service"}
     wanted = {

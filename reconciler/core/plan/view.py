@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.core.action import Action, Ref
+from reconciler.core.check import Result, Series
 from reconciler.core.diff import Difference, differences
 from reconciler.core.front import route_of, same_route
 from reconciler.core.health import can_serve, is_ready
 from reconciler.core.ignore import as_left
 from reconciler.core.live import LiveRevision, Workload
-from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection
+from reconciler.core.memory import Active, Cause, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Component, Desired, Manifest
 from reconciler.core.observed import OUR_MANAGERS, Config, Front, Observed, led_to
 from reconciler.core.phase import Phase
@@ -19,12 +21,14 @@ from reconciler.core.place import manager_of
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in this order; `wake_at` (epoch seconds) is when to look again if nothing happens before."""
+    """What to do, in this order; `wake_at` (epoch seconds) is when to look again if nothing happens before. `checks`
+    are those that are to be under way meanwhile, and no others."""
 
     phase: Phase
     reason: str = ""
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
+    checks: frozenset[Series] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,16 @@ class View:
     """The planner's inputs, and the facts that follow from them at once.
 
     `standing` is the active revision as the commit rendered it that it was switched for; None when it is the desired
-    one, or can no longer be rendered.
+    one, or can no longer be rendered. `previous`, in the same way, is the revision that traffic goes back to if the
+    analysis after a switch fails. `results` are those of the checks that are over.
     """
 
     desired: Desired
     observed: Observed
     now: float
     standing: Desired | None = None
+    previous: Desired | None = None
+    results: Mapping[Series, Result] = field(default_factory=dict)
 
     @property
     def front(self) -> Front | None:
@@ -96,8 +103,12 @@ class View:
     def rejection(self) -> Rejection | None:
         """Why the desired revision must not be tried at this commit, if so."""
         noted = (self.memory.rejection, self.target.rejection if self.target else None)
-        wanted = (self.desired.revision, self.desired.commit)
-        return next((each for each in noted if each and (each.revision, each.commit) == wanted), None)
+        return next((each for each in noted if each and self._holds(each)), None)
+
+    def _holds(self, rejection: Rejection) -> bool:
+        wanted = self.desired
+        same = rejection.cause is Cause.ANALYSIS and rejection.commit == wanted.same_as
+        return rejection.revision == wanted.revision and (same or rejection.commit == wanted.commit)
 
     def as_active(self, since: float) -> Active:
         """The desired revision as the memory will hold it."""
@@ -148,6 +159,19 @@ def is_doomed(view: View) -> bool:
 def doom_of(workload: Workload) -> Doom:
     """The note that this very state of it is about to go."""
     return Doom(workload.revision, workload.resource_version)
+
+
+def is_known_good(view: View) -> bool:
+    """Whether the desired revision had traffic before, and was not led back from."""
+    former = view.memory.former(view.desired.revision)
+    return former is not None and not former.failed
+
+
+def was_serving(view: View) -> bool:
+    """Whether this is no promotion but a repair: the desired revision is what was last switched to, and a hand moved
+    the route off it. The claim is an old one then, and a pod that is unready no reason to give up what Git wants."""
+    noted = view.memory.active
+    return noted is not None and noted.revision == view.desired.revision
 
 
 def serves(view: View, revision: str) -> bool:

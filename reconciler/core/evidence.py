@@ -1,0 +1,54 @@
+"""What a revision has shown on its way to traffic, as an annotation of its first workload.
+
+Not on the Service: kube-proxy watches those, and nothing that it watches may be touched in the second before a switch
+(docs/adr/0011). It has a field manager of its own, so that an apply of the workload leaves it alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reconciler.core.model import PREFIX
+
+EVIDENCE = PREFIX + "evidence"
+EVIDENCE_MANAGER = "reconciler-evidence"
+"""Field manager of the evidence, and of nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What counts for one promotion, the one that was claimed at `since`; all times in epoch seconds.
+
+    `ready_at`: when it was first seen fit for traffic. `passed`: the keys of the checks that it passed. `awaiting`:
+    since when it waits for an approval alone.
+    """
+
+    since: float
+    ready_at: float | None = None
+    passed: frozenset[str] = frozenset()
+    awaiting: float | None = None
+
+
+def write_evidence(evidence: Evidence) -> dict[str, str]:
+    """The annotation."""
+    entry = {**asdict(evidence), "passed": sorted(evidence.passed)}
+    return {EVIDENCE: json.dumps(entry, separators=(",", ":"))}
+
+
+def read_evidence(annotations: Mapping[str, str]) -> Evidence | None:
+    """The inverse of `write_evidence`; None when absent or unreadable."""
+    try:
+        entry: Any = json.loads(annotations.get(EVIDENCE, "null"))
+        if not entry:
+            return None
+        passed = frozenset(map(str, entry["passed"]))
+        return Evidence(float(entry["since"]), _time(entry, "ready_at"), passed, _time(entry, "awaiting"))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _time(entry: Mapping[str, Any], key: str) -> float | None:
+    return None if entry[key] is None else float(entry[key])

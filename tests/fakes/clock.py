@@ -1,0 +1,19 @@
+"""Time that moves when told to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class FakeClock:
+    """Time that moves when told to."""
+
+    time: float = 1_700_000_000.0
+
+    def now(self) -> float:
+        self.time += 0.000_001  # no two moments are the same
+        return self.time
+
+    def jitter(self, seconds: float) -> float:
+        return seconds
