@@ -172,12 +172,6 @@ class Executor:
             case Handover():
                 await self._hand_over(action)
 
-    async def _own(self, action: Handover | Preview) -> None:
-        if isinstance(action, Preview):
-            await self.cluster.apply(action.manifest, PREVIEW_MANAGER, action.service)
-        else:
-            await self._hand_over(action)
-
     async def _hand_over(self, action: Handover) -> None:
         """In this order every field has an owner at every moment, so nothing is reset on the way."""
         stored = await self.cluster.apply(action.rendered, APPLY_MANAGER, action.front)

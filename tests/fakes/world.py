@@ -222,7 +222,7 @@ class GuardedCluster(FakeCluster):
         front, preview = before.front, before.preview
         if front is None or not front.endpoints or (moved.kind, moved.name) != (front.kind, front.name):
             return
-        known = {each.revision for each in (front.memory.active, *front.memory.history) if each}
+        known = {each.revision for each in (front.memory.active, *front.memory.history) if each and not each.failed}
         if target.revision in known or preview is None or is_headless(preview.live):
             return
         last = self.written.get(preview.name, 0.0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from reconciler.core.model import Desired
 from reconciler.core.observed import Observed
 from reconciler.core.plan.cutover import cut_over
-from reconciler.core.plan.view import View, claim_of
+from reconciler.core.plan.view import View, claim_of, is_known_good
 
 
 def _preview(view: View) -> tuple[str, ...]:
     """Where the preview Service is going to lead, before the pods are ready."""
     rendered, wanted = view.desired.preview, view.desired
-    if rendered is None or view.target or view.memory.former(wanted.revision):
+    if rendered is None or view.target or is_known_good(view):
         return ()
     return (f"lead preview Service {rendered['metadata']['name']} to {wanted.revision} ({wanted.version})",)
 

@@ -17,6 +17,7 @@ from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Claim, format_time
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import evidence_manifest
+from reconciler.core.plan.preview import before_switch
 from reconciler.core.plan.view import View, is_known_good, nobody_serves, ref_of, was_serving
 from reconciler.core.window import open_at, opens_next
 
@@ -48,6 +49,7 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
     left = [each for each in series if each not in done]
     closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
+    closed = closed or _unquiet(view, seen)
     if closed is None:
         return None
     return replace(closed, checks=closed.checks | frozenset(done), evidence=replace(seen, awaiting=closed.awaiting))
@@ -141,6 +143,12 @@ def _outside(view: View, seen: Evidence) -> Gate | None:
     when = f"opens at {format_time(opens)}" if opens is not None else "ever opens: correct releaseWindows"
     reason = f"{OUTSIDE}, and {'the next' if opens is not None else 'none'} {when}"
     return Gate(Phase.WAITING, reason, None, opens, awaiting=seen.awaiting)
+
+
+def _unquiet(view: View, seen: Evidence) -> Gate | None:
+    """The preview Service is not where it belongs yet, or kube-proxy still follows it."""
+    waits = before_switch(view)
+    return Gate(Phase.PROGRESSING, waits.why, None, waits.until, awaiting=seen.awaiting) if waits else None
 
 
 OUTSIDE = "no release window is open"

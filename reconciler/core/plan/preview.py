@@ -9,18 +9,18 @@ does not watch: after that nobody waits. Nor does a rollback wait for anything: 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from reconciler.core.action import Action, Apply, Preview, Prune, Purpose, RequireFree
 from reconciler.core.front import route_of, same_route, selector_in, without_route
 from reconciler.core.model import LABEL_REVISION, Desired, Manifest
 from reconciler.core.observed import APPLY_MANAGER, Front, made_by_us
-from reconciler.core.phase import Phase
 from reconciler.core.place import entries, holds
 from reconciler.core.plan.manifests import annotated, identity_of, switch_manifest
 from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, written_over
 from reconciler.core.plan.purpose import purpose_of
-from reconciler.core.plan.view import Plan, View, compared, is_known_good, is_whole, nobody_serves, ref_of, was_serving
+from reconciler.core.plan.view import View, compared, is_known_good, is_whole, nobody_serves, ref_of, was_serving
 from reconciler.core.preview import is_headless, read_note, write_note
 
 SYNC_PERIOD = 1.0
@@ -48,21 +48,28 @@ def require_free(view: View) -> tuple[RequireFree, ...]:
     return (RequireFree(view.desired.preview),)
 
 
-def before_switch(view: View) -> Plan | None:
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a switch waits, and until when (epoch seconds), if that is known."""
+
+    why: str
+    until: float | None = None
+
+
+def before_switch(view: View) -> Wait | None:
     """What a switch to the desired revision, which is ready, has to wait for on account of the preview; None: nothing.
 
-    It is led there once; what somebody else makes of it then keeps no switch from being made.
+    `bring_up` leads it there once; what somebody else makes of it then keeps no switch from being made.
     """
     live = view.observed.preview
     if view.desired.preview is None or _goes_back(view) or nobody_serves(view):
         return None
-    if _noted_revision(live) != view.desired.revision and (first := bring_up(view)):
-        return Plan(Phase.PROGRESSING, "every pod is ready; the preview Service is led there before the switch", first)
+    if _noted_revision(live) != view.desired.revision and bring_up(view):
+        return Wait("every pod is ready; the preview Service is led there before the switch")
     until = quiet_from(view)
-    if until is None or view.now >= until:
+    if live is None or until is None or view.now >= until:
         return None
-    what = f"every pod is ready; kube-proxy still follows Service {live.name}" if live else ""
-    return Plan(Phase.PROGRESSING, f"{what}, and would be late for the switch", (), until)
+    return Wait(f"every pod is ready; kube-proxy still follows Service {live.name}, and would be late", until)
 
 
 def quiet_from(view: View) -> float | None:
@@ -97,7 +104,7 @@ def leads_to(service: Front | None) -> str:
 
 
 def _goes_back(view: View) -> bool:
-    """Whether a switch to the desired revision is a rollback or a repair."""
+    """Whether the desired revision was active before, so that a switch to it is a rollback or a repair."""
     return was_serving(view) or is_known_good(view)
 
 

@@ -20,7 +20,7 @@ from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.gate import Gate, approval, closed_gate, note_of, results_used, unready_since
 from reconciler.core.plan.kept import is_spent
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
-from reconciler.core.plan.preview import before_switch, bring_up, require_free
+from reconciler.core.plan.preview import bring_up, require_free
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -52,14 +52,11 @@ def promote(view: View) -> Plan:
         return _await_ready(view, claim, applies, Phase.APPLYING if unready else Phase.PROGRESSING)
     if gate := closed_gate(view, claim, target):
         return _hold_back(view, claim, target, applies, gate)
-    used = results_used(view, claim, target)
-    if first := before_switch(view):
-        return replace(first, checks=used)
     # Traffic moves first. (A write on a workload just before would keep its controller, and so kube-proxy, busy in
     # the very moment of a rollback.) What is left to be noted there, `settle` does when the switch is confirmed.
-    claims = applies if is_doomed(view) else ()
+    first = applies if is_doomed(view) else ()
     moved = promotion(view, claim, approval(view, target))
-    return Plan(Phase.SWITCHING, explain(target), (*claims, moved), checks=used)
+    return Plan(Phase.SWITCHING, explain(target), (*first, moved), checks=results_used(view, claim, target))
 
 
 _NEED_NO_WAIT = (Purpose.REUSE, Purpose.NOTE)
