@@ -306,7 +306,7 @@ async def test_no_secret_shows_in_events_logs_and_outputs(
             [
                 bench.channel("refused", web.address(SECRET)),
                 bench.channel("gone", f"json://bot:{SECRET}@127.0.0.1:1/{SECRET}"),
-                bench.channel("gone-mail", f"mailto://bot:{SECRET}@127.0.0.1:1?to=a@example.com"),
+                bench.channel("gone-mail", f"mailto://bot:{SECRET}@127.0.0.1:1?to=a@example.com&from=b@example.com"),
                 bench.channel("unknown", f"nothing://{SECRET}"),
                 bench.channel("slow", web.address(SECRET, rto="0.01"), timeout=0.001),
             ]
@@ -316,8 +316,9 @@ async def test_no_secret_shows_in_events_logs_and_outputs(
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-    refused = next(each for each in bench.events("notification_failed") if each["channel"] == "refused")
-    assert refused["reason"] == "the service answered 401 Unauthorized"
+    reasons = {each["channel"]: each["reason"] for each in bench.events("notification_failed")}
+    assert reasons["refused"] == "the service answered 401 Unauthorized"
+    assert reasons["gone"] == reasons["gone-mail"] == "the service cannot be reached, or does not answer"
     captured = capfd.readouterr()
     for said in (bench.out.getvalue(), everything.getvalue(), captured.out, captured.err):
         assert SECRET not in said
