@@ -354,6 +354,18 @@ async def test_what_waits_is_sent_before_the_end(bench: Bench, web: WebService) 
     assert web.titles() == titles("first", "a", "b", "c")
 
 
+async def test_what_waited_during_an_outage_is_sent_before_the_end_too(bench: Bench, web: WebService) -> None:
+    bench.write("team", "")
+    settings = ChannelSettings(Channel("team", frozenset(Group)), url_file=str(bench.folder / "team"))
+    await bench.notifier.apply([settings])
+    bench.reject(*"abcdefgh")
+    await bench.until(lambda: bench.events("notification_failed"))
+    bench.write("team", web.address())
+    await bench.until(lambda: bench.events("notification_recovered"))
+    await bench.notifier.close(SOON)
+    assert web.titles() == titles(*"abcdefgh")
+
+
 async def test_the_end_does_not_wait_for_a_channel_that_is_out_of_order(bench: Bench, tmp_path: Path) -> None:
     await bench.notifier.apply([bench.channel("team", "")])
     bench.reject("a")
