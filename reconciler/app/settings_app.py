@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from reconciler.app.settings_analysis import (
     PostAnalysisModel,
@@ -59,7 +59,7 @@ class _Strategy(Model):
     )
     auto_promotion_seconds: Annotated[Seconds, at_least(0.0)] | None = Field(
         default=None,
-        description="Without autoPromotionEnabled: switch by itself after waiting for an approval that long.",
+        description="With autoPromotionEnabled: wait that long before the switch. An approval shortens it.",
         json_schema_extra={"examples": ["1h"]},
     )
     preview_service: ServiceName | None = Field(
@@ -110,6 +110,14 @@ class _Strategy(Model):
         description="When the analysis after a switch led traffic back: hold the former revision until somebody "
         "commits, or revert the version in Git, too.",
     )
+
+    @model_validator(mode="after")
+    def _timer_has_an_effect(self) -> Self:
+        if self.auto_promotion_seconds is not None and not self.auto_promotion_enabled:
+            raise ValueError(
+                "has autoPromotionSeconds, which has no effect without autoPromotionEnabled: leave out one"
+            )
+        return self
 
 
 class _IgnoreDifferences(Model):
