@@ -12,7 +12,7 @@ IN_SANDBOX := $(PYTHON) -m sandbox exec --
 WORKERS ?= 2
 PYTEST := $(PYTHON) -m pytest
 # Real servers, keys and repositories by the hundred: left to `make test`.
-SLOW := tests/unit/test_hostile_repositories.py tests/unit/test_verify.py tests/contract/test_git_servers.py tests/contract/test_revert.py
+SLOW := tests/unit/test_hostile_repositories.py tests/unit/test_verify.py tests/contract/test_git_servers.py $(wildcard tests/contract/test_revert*.py)
 
 .PHONY: help demo test test-unit test-e2e check format docs bench lock sandbox-up sandbox-down clean
 

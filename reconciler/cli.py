@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import sys
 from collections.abc import Coroutine
@@ -14,9 +15,12 @@ import typer
 from rich.console import Console
 
 from reconciler import __version__, report, report_delivery
+from reconciler.app.approve import Consent, Wish
+from reconciler.app.approve import approve as give
 from reconciler.app.oneshot import Sight
 from reconciler.app.verdict import findings, verdicts
 from reconciler.compose import Options, check_channels, checkbench, run_daemon, schemas, workbench
+from reconciler.core.consent import wrong_name
 from reconciler.core.delivery import parse_window
 from reconciler.errors import Invalid, ReconcilerError
 
@@ -166,6 +170,38 @@ def delivery(
 
 
 @cli.command()
+def approve(
+    app: Annotated[str, typer.Argument(help="Name of the app.", metavar="APP")],
+    by: Annotated[
+        str, typer.Option(metavar="NAME", help="Who approves; else whom the API server knows.", show_default=False)
+    ] = "",
+    revision: Annotated[
+        str, typer.Option(metavar="HASH", help="Approve this revision, or none.", show_default=False)
+    ] = "",
+    commit: Annotated[
+        str, typer.Option(metavar="ID", help="Approve what this commit asks for, or nothing.", show_default=False)
+    ] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take an approval back.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    data_dir: DataDir = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Approves the revision of APP that waits: for that revision and Git's present commit, and for no other."""
+    if by and (fault := wrong_name(by)):
+        raise typer.BadParameter(fault, param_hint="--by")
+    options = _options(config, data_dir, kubeconfig, context)
+    wish = Wish(app, by, _os_user(), revision, commit, withdraw)
+
+    async def work() -> Consent:
+        async with workbench(options) as bench:
+            _known(bench.apps, [app], options.config)
+            return await give(bench, wish)
+
+    report.consent(_finish(work()), _output())
+
+
+@cli.command()
 def render(apps: Apps = None, config: Config = DEFAULT_CONFIG, data_dir: DataDir = None) -> None:
     """Prints the objects that Git's tip renders to, as YAML. Needs no cluster."""
     sights = _rendered(apps, _options(config, data_dir))
@@ -274,6 +310,14 @@ def _finish(work: Coroutine[Any, Any, T], output: Format = Format.TEXT) -> T:
         else:
             report.problem(error, _errors())
         raise typer.Exit(INVALID if isinstance(error, Invalid) else FAILED) from None
+
+
+def _os_user() -> str:
+    """Who is logged in here; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def _output() -> Console:

@@ -163,6 +163,10 @@ class Cluster(Protocol):
         """Deletes in the background, if it is still that very object at that version. False: it was gone already."""
         ...
 
+    async def user(self) -> str:
+        """As whom the API server knows whoever asks; '' if it does not say."""
+        ...
+
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """The data of a Secret, whosever it is, as it is now: one request. `Blocked` if it is not there or may not be
         read."""
@@ -191,10 +195,14 @@ class Schemas(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a check is about: a revision as it was rendered, and the addresses (IP) of its ready pods by their names."""
+    """What a check is about: a revision as it was rendered, and the addresses (IP) of its ready pods by their names.
+
+    `since` (epoch seconds) tells one analysis from an earlier of the same revision, as that of `core.check.Series`.
+    """
 
     desired: Desired
     pods: Mapping[str, str]
+    since: float = 0.0
 
 
 class Prober(Protocol):
@@ -215,6 +223,10 @@ class Analysis(Protocol):
 
     def results(self) -> Mapping[Series, Result]:
         """What came of those that are over."""
+        ...
+
+    async def close(self) -> None:
+        """Ends all of them; the object is not used afterwards."""
         ...
 
 

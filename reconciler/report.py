@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from reconciler.app.approve import Consent, described
 from reconciler.app.oneshot import Sight
 from reconciler.app.verdict import Verdict
 from reconciler.core.health import explain
@@ -73,7 +74,8 @@ def _coming(sight: Sight) -> tuple[str, ...]:
 
 
 def statuses(sights: Iterable[Sight], console: Console) -> None:
-    """One table: a row per revision of each app, the active one marked."""
+    """One table: a row per revision of each app, the active one marked. Then where preview Services lead."""
+    sights = tuple(sights)
     table = Table(box=None, pad_edge=False)
     for heading in ("APP", "PHASE", "WANTED", "REVISION", "VERSION", "COLOUR", "ROLE", "PODS", "SINCE", "NOTE"):
         table.add_column(heading, no_wrap=heading != "NOTE", overflow="fold")
@@ -84,6 +86,21 @@ def statuses(sights: Iterable[Sight], console: Console) -> None:
             table.add_row(*app, *map(Text, cells))
             app = (Text(), Text(), Text())
     console.print(table)
+    for sight in sights:
+        if preview := _preview(sight):
+            console.print(Text(f"{sight.app.name}: {preview}"), soft_wrap=True)
+
+
+def _preview(sight: Sight) -> str:
+    """Where the preview Service leads; '' if the app has none, or it is not known."""
+    name = sight.app.strategy.preview_service
+    if not name or sight.observed is None:
+        return ""
+    live = sight.observed.preview
+    if live is None:
+        return f"preview Service {name} is not there"
+    led = ", ".join(f"{each.revision} ({each.version})" for each in led_to(sight.observed, live))
+    return f"preview Service {name} leads to {led or 'nothing'}"
 
 
 def _standing(sight: Sight) -> tuple[Text, Text, Text]:
@@ -159,7 +176,14 @@ def manifests(sights: Iterable[Sight], out: TextIO) -> None:
     for sight in sights:
         if sight.desired:
             wanted = sight.desired
-            documents = [*wanted.configs, *map(_with_replicas, wanted.components), *wanted.fronts, *wanted.extras]
+            preview = (wanted.preview,) if wanted.preview else ()
+            documents = [
+                *wanted.configs,
+                *map(_with_replicas, wanted.components),
+                *preview,
+                *wanted.fronts,
+                *wanted.extras,
+            ]
             yaml.safe_dump_all(documents, out, sort_keys=False, explicit_start=True)
 
 
@@ -193,6 +217,31 @@ def problem(error: ReconcilerError, console: Console, about: str = "") -> None:
     for line in (error.untouched, error.todo):
         if line:
             console.print(Text(f"      {line}"), soft_wrap=True)
+
+
+def consent(given: Consent, console: Console) -> None:
+    """What was approved or withdrawn, what that is bound to, and what comes next."""
+    desired, approval = given.desired, given.approval
+    verb = "withdrawn" if given.withdrawn else "approved before" if given.already else "approved"
+    console.print(Text.assemble((f"{verb} ", "green"), f"{desired.app.name}  {described(desired)}"), soft_wrap=True)
+    lines = [f"The approval was given {approval}"] if given.withdrawn or given.already else [f"Given by {approval.by}"]
+    if given.user not in ("", approval.by):
+        lines.append(f"The API server knows you as {given.user}, and that is what its audit log says")
+    if not given.withdrawn:
+        lines.append("It counts for this revision and this commit alone: after another commit it is to be given again")
+    lines.append(_next(given))
+    for line in lines:
+        console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def _next(given: Consent) -> str:
+    made, app = given.sight.plan, given.sight.app
+    if app.suspend:
+        return "The app is suspended: traffic moves only once it is not any more"
+    if given.withdrawn:
+        return "Traffic stays where it is until it is approved again, unless the daemon has moved it just now"
+    now = f" Now: {made.phase.value}{f', {made.reason}' if made.reason else ''}" if made else ""
+    return f"The daemon moves traffic to it as soon as nothing else is to be waited for.{now}"
 
 
 def _headline(app: str, version: str, revision: str, phase: Phase, reason: str) -> Text:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from reconciler.app.tell import who
@@ -105,7 +105,7 @@ class Analyst:
         check = series.check
         try:
             async with asyncio.timeout(check.timeout + _GRACE):
-                return await self.prober.measure(check, self._subject)
+                return await self.prober.measure(check, replace(self._subject, since=series.since))
         except TimeoutError:
             return Measurement(Outcome.INCONCLUSIVE, "", f"the measurement took longer than {check.timeout:g}s")
 

@@ -70,6 +70,9 @@ class NoAnalysis:
         """Nothing is known."""
         return {}
 
+    async def close(self) -> None:
+        """Nothing is under way."""
+
 
 @dataclass(slots=True)
 class Cycle:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.cycle import Cycle, NoAnalysis, Tip
 from reconciler.app.departed import Verdict, judge
 from reconciler.app.dependence import Standing, held
 from reconciler.app.discovery import Discovery
@@ -25,7 +25,7 @@ from reconciler.app.sweep import Sweep
 from reconciler.app.wanted import Wanted
 from reconciler.core.model import App, Manifest
 from reconciler.errors import Invalid
-from reconciler.ports import Clock, Cluster, Repository, Telemetry
+from reconciler.ports import Analysis, Clock, Cluster, Repository, Telemetry
 
 Part = TypeVar("Part")
 
@@ -41,12 +41,14 @@ class _Running(Generic[Part]):
 
 @dataclass(slots=True)
 class Daemon:
-    """Sources and apps at work. `open_repository` gives the adapter of a source."""
+    """Sources and apps at work. `open_repository` gives the adapter of a source, `analysis` what makes the checks of
+    one app, and calls what it is given when one of them has a result."""
 
     cluster: Cluster
     telemetry: Telemetry
     clock: Clock
     open_repository: Callable[[SourceSettings], Repository]
+    analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
     _sweeps: dict[str, tuple[Sweep, asyncio.Task[None]]] = field(default_factory=dict)
@@ -154,7 +156,8 @@ class Daemon:
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
         cluster = self.cluster.acting_as(app.account)
-        cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock)
+        analyst = self.analysis(partial(self.wake_app, app.name))
+        cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock, analyst)
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)
@@ -211,7 +214,10 @@ class Daemon:
 
     async def _end_apps(self, ended: Callable[[App], bool]) -> None:
         names = [name for name, run in self._apps.items() if ended(run.part.cycle.app)]
-        await _cancel([self._apps.pop(name).task for name in names])
+        runs = [self._apps.pop(name) for name in names]
+        await _cancel([run.task for run in runs])
+        for run in runs:
+            await run.part.cycle.analyst.close()
 
     async def _end_sources(self, names: set[str]) -> None:
         runs = [self._sources.pop(name) for name in names]

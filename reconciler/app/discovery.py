@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from reconciler.app.settings_analysis import not_allowed
 from reconciler.app.settings_app import AppFileModel, discovered_app_of
-from reconciler.app.settings_checks import Problem, described, report, unfit_name
+from reconciler.app.settings_checks import IS_ACTIVE, Problem, described, report, unfit_name
 from reconciler.app.settings_source import ANY_ACCOUNT, ANY_NAMESPACE, SourceSettings
 from reconciler.core import strictyaml
 from reconciler.core.model import App
@@ -111,6 +111,9 @@ def _unfit(model: AppFileModel, name: str, namespace: str, source: SourceSetting
         yield Problem(("name",), "is missing: there is no folder to take it from")
     elif wrong:
         yield Problem(("name",), f"the folder's name {wrong}: give another" if model.name is None else wrong)
+    strategy = model.strategy
+    if strategy.preview_service == (strategy.active_service or name) and not strategy.active_ingress:
+        yield Problem(("strategy", "previewService"), IS_ACTIVE)
     if namespace not in source.namespaces and source.namespaces != ANY_NAMESPACE:
         allowed = ", ".join(source.namespaces) or "none"
         what = f"source {source.name} does not allow this namespace to its apps (allowed: {allowed})"

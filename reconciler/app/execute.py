@@ -18,6 +18,7 @@ from reconciler.core.action import (
     Follow,
     Handover,
     NoteEvidence,
+    Preview,
     Prune,
     Ref,
     Remember,
@@ -30,7 +31,7 @@ from reconciler.core.action import (
 from reconciler.core.adoption import adopted, is_taken
 from reconciler.core.evidence import EVIDENCE_MANAGER
 from reconciler.core.model import Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, other_managers
+from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, other_managers
 from reconciler.core.plan.manifests import with_reason
 from reconciler.core.quota import shortages
 from reconciler.errors import Blocked, Conflict, Invalid
@@ -69,7 +70,7 @@ class Executor:
                 about = moved
             case Remember():
                 about = await self.cluster.apply(action.manifest, SWITCH_MANAGER, action.front)
-            case NoteEvidence() | Handover():
+            case NoteEvidence() | Preview() | Handover():
                 await self._write_down(action)
             case ScaleDown() | Retire() | Prune():
                 if not await self._put_away(action, desired.app.namespace):
@@ -162,11 +163,14 @@ class Executor:
         # Owned by apply from here on, so that a port which leaves the templates goes.
         return await self.cluster.drop_update_ownership(stored, APPLY_MANAGER)
 
-    async def _write_down(self, action: NoteEvidence | Handover) -> None:
-        if isinstance(action, NoteEvidence):
-            await self.cluster.apply(action.manifest, EVIDENCE_MANAGER, action.workload)
-        else:
-            await self._hand_over(action)
+    async def _write_down(self, action: NoteEvidence | Preview | Handover) -> None:
+        match action:
+            case NoteEvidence():
+                await self.cluster.apply(action.manifest, EVIDENCE_MANAGER, action.workload)
+            case Preview():
+                await self.cluster.apply(action.manifest, PREVIEW_MANAGER, action.service)
+            case Handover():
+                await self._hand_over(action)
 
     async def _hand_over(self, action: Handover) -> None:
         """In this order every field has an owner at every moment, so nothing is reset on the way."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.app.builtin import builtin_templates
 from reconciler.core.approval import parse_approvals
+from reconciler.core.budget import SIZE_LIMIT
 from reconciler.core.further import resources
+from reconciler.core.job import job_paths
 from reconciler.core.memory import Active, Cause, Memory
 from reconciler.core.model import App, Desired, Release, Slot, Template
 from reconciler.core.observed import Observed, observe
@@ -16,6 +18,7 @@ from reconciler.core.plan.extras import further_kinds
 from reconciler.core.render import identify, render
 from reconciler.core.slot import choose_slot
 from reconciler.core.template import templates_in
+from reconciler.core.text import decode
 from reconciler.core.versionfile import merge_values, parse_values_file, parse_version_file
 from reconciler.errors import Invalid, ReconcilerError
 from reconciler.ports import Cluster, Repository
@@ -24,9 +27,11 @@ VALUES_FILE = "values.yaml"
 """Read if it is there, beside the version file."""
 
 
-async def read_release(app: App, repository: Repository, commit: str, version_file: bytes | None = None) -> Release:
-    """What Git says of `app` at `commit`, or would say with another content of its version file. Raises `Invalid`
-    (unusable) or `Transient` (unreachable).
+async def read_release(
+    app: App, repository: Repository, commit: str, version_file: bytes | None = None, *, jobs: bool = True
+) -> Release:
+    """What Git says of `app` at `commit`, or would say with another content of its version file; without what only its
+    checks need, unless `jobs`. Raises `Invalid` (unusable) or `Transient` (unreachable).
 
     Values go over each other in this order: the configuration's, `values.yaml`, the `valuesFiles` as they are
     listed, the version file's.
@@ -39,7 +44,9 @@ async def read_release(app: App, repository: Repository, commit: str, version_fi
     values = functools.reduce(merge_values, (layer for layer, _ in layers))
     written = tuple(where for _, where in reversed(layers) if where)
     templates = await _read_templates(app, repository, commit)
-    return Release(commit, wanted.version, values, templates, written, await _read_approvals(app, repository, commit))
+    approved = await _read_approvals(app, repository, commit)
+    found = {each: await _read_job(app, repository, commit, each) for each in job_paths(app)} if jobs else {}
+    return Release(commit, wanted.version, values, templates, written, approved, found)
 
 
 def version_path(app: App) -> str:
@@ -61,7 +68,8 @@ def _beside(app: App) -> str:
 def _paths(app: App) -> list[str]:
     """All that `read_release` may read."""
     relative = (app.version_file, *([app.templates] if app.templates is not None else []), *app.values_files)
-    return [_beside(app), *(_join(app.path, each) for each in relative), *_approval_file(app)]
+    own = (_join(app.path, each) for each in (*relative, *job_paths(app)))
+    return [_beside(app), *own, *_approval_file(app)]
 
 
 def _approval_file(app: App) -> list[str]:
@@ -81,6 +89,11 @@ async def _read_templates(app: App, repository: Repository, commit: str) -> tupl
         return builtin_templates()
     folder = _join(app.path, app.templates)
     return templates_in(folder, await repository.read_folder(commit, folder))
+
+
+async def _read_job(app: App, repository: Repository, commit: str, relative: str) -> Template:
+    path = _join(app.path, relative)
+    return Template(path, decode(await repository.read(commit, path), path, SIZE_LIMIT))
 
 
 def _join(folder: str, path: str) -> str:
@@ -187,7 +200,8 @@ class Eyes:
 
     async def _render_former(self, active: Active, slot: Slot) -> Desired | None:
         try:
-            release = await read_release(self.app, self.repository, active.commit)
+            # What its checks were is past. The file of one that was added since need not be there.
+            release = await read_release(self.app, self.repository, active.commit, jobs=False)
             return render(self.app, release, slot) if identify(self.app, release) == active.revision else None
         except ReconcilerError:
             return None

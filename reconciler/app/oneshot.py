@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from reconciler.app.cycle import Cycle, Tip
+from reconciler.app.cycle import Cycle, NoAnalysis, Tip
 from reconciler.app.dependence import WAITS_FOR, Standing, held
 from reconciler.app.discovery import Discovery
 from reconciler.app.lineage import tip_allowed
@@ -17,18 +17,30 @@ from reconciler.app.observe import read_release
 from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.core.action import Apply, CreateFront, Follow, Move, Purpose, Ref, RequireFree, ScaleDown, Switch
+from reconciler.core.action import (
+    Apply,
+    CreateFront,
+    Follow,
+    Move,
+    Preview,
+    Purpose,
+    Ref,
+    RequireFree,
+    ScaleDown,
+    Switch,
+)
 from reconciler.core.field import Field
 from reconciler.core.front import without_route
+from reconciler.core.job import written_jobs
 from reconciler.core.model import App, Colour, Desired, Manifest, Slot, Strategy
-from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
-from reconciler.core.phase import PHASES
+from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Observed
+from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
 from reconciler.core.plan.extras import ahead
 from reconciler.core.plan.view import ref_of
-from reconciler.core.render import identify, render, written
+from reconciler.core.render import identify, render, variables, written
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
-from reconciler.ports import Clock, Cluster, Repository, Schemas, Telemetry
+from reconciler.ports import Analysis, Clock, Cluster, Repository, Schemas, Telemetry
 
 T = TypeVar("T")
 
@@ -77,6 +89,8 @@ def writes_ahead(desired: Desired, observed: Observed, made: Plan) -> list[Write
                 found += map(_write, action.moves)
             case ScaleDown():
                 found.append(Write(action.manifest, SCALE_MANAGER, action.live))
+            case Preview():
+                found.append(Write(action.manifest, PREVIEW_MANAGER, action.service))
     if observed.front and any(isinstance(each, Apply) and each.purpose is Purpose.RELEASE for each in made.actions):
         found += _later(desired, observed)
         found += [Write(each.manifest, APPLY_MANAGER, each.live) for each in ahead(desired, observed)]
@@ -104,6 +118,7 @@ class Workbench:
     open_repository: Callable[[SourceSettings], Repository]
     _cluster: Cluster | None = None
     _telemetry: Telemetry | None = None
+    _analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
     _loops: dict[str, AppLoop] = field(default_factory=dict)
     _repositories: dict[str, Repository] = field(default_factory=dict)
     _tips: dict[str, asyncio.Task[str]] = field(default_factory=dict)
@@ -126,9 +141,20 @@ class Workbench:
             if not broken.cancel():
                 broken.exception()  # seen, so that asyncio does not complain of it
 
-    def join(self, cluster: Cluster, telemetry: Telemetry) -> None:
-        """Adds the cluster, for the commands that need it."""
-        self._cluster, self._telemetry = cluster, telemetry
+    def join(
+        self,
+        cluster: Cluster,
+        telemetry: Telemetry,
+        analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis(),
+    ) -> None:
+        """Adds the cluster, for the commands that need it. `analysis` as that of the daemon."""
+        self._cluster, self._telemetry, self._analysis = cluster, telemetry, analysis
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster, with the rights of whoever called the command."""
+        assert self._cluster is not None
+        return self._cluster
 
     def changed(self, app: str) -> None:
         """An object of `app` changed in the cluster."""
@@ -277,7 +303,8 @@ class Workbench:
             identify(app, release)
             slot = Slot(Colour.BLUE, tip.commit)
             wanted = render(app, release, slot)
-            return Sight(app, wanted, error=self._unknown_to_kubernetes(written(app, release, slot)))
+            jobs = written_jobs(release.jobs.values(), variables(app, release, wanted.revision, slot))
+            return Sight(app, wanted, error=self._unknown_to_kubernetes((*written(app, release, slot), *jobs)))
         except ReconcilerError as error:
             return Sight(app, error=error)
 
@@ -301,7 +328,7 @@ class Workbench:
             desired, observed, made = await cycle.look(tip)
         except ReconcilerError as error:
             return Sight(app, error=error)
-        waits = Blocked(made.reason, where=f"app {app.name}") if made.reason.startswith(WAITS_FOR) else None
+        waits = Blocked(made.reason, where=f"app {app.name}") if _waits(made) else None
         return Sight(app, desired, observed, made, waits, at=self.clock.now())
 
     async def _run_to_rest(self, cycle: Cycle, tip: Tip) -> None:
@@ -310,7 +337,11 @@ class Workbench:
         now = replace(tip, checked_at=math.inf)
         loop = AppLoop(cycle, self._telemetry, self.clock, lambda: now, lambda: None)
         self._loops[cycle.app.name] = loop
-        await loop.run(until=_at_rest)
+        cycle.analyst = self._analysis(loop.wake)
+        try:
+            await loop.run(until=_at_rest)
+        finally:
+            await cycle.analyst.close()
         if loop.error is not None:
             raise loop.error
 
@@ -356,4 +387,9 @@ def _at_rest(loop: AppLoop) -> bool:
     if loop.outcome is None or loop.outcome.acted:
         return False
     made = loop.outcome.plan
-    return PHASES[made.phase].settled or made.reason.startswith(WAITS_FOR)
+    return PHASES[made.phase].settled or _waits(made)
+
+
+def _waits(made: Plan) -> bool:
+    """Whether it depends on others how it goes on: on apps, on an approval, on the time of day."""
+    return made.phase is Phase.WAITING or made.reason.startswith(WAITS_FOR)

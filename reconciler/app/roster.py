@@ -66,7 +66,7 @@ class _Making:
     former: Mapping[tuple[str, str], Head]
     waits: Waits
     heads: dict[str, Head] = field(default_factory=dict)
-    fronts: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    services: dict[tuple[str, str, str], str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
     def of(self, configured: Iterable[App], seen: Mapping[str, Seen | None]) -> Roster:
@@ -104,25 +104,30 @@ class _Making:
     def _put(self, head: Head) -> None:
         self.heads[head.app.name] = head
         self.waits.add(head.app.name, head.app.depends_on)
-        self.fronts[_front(head.app)] = head.app.name
+        self.services |= dict.fromkeys(_services(head.app).values(), head.app.name)
 
     def _clash(self, app: App) -> tuple[str, str]:
         if app.name in self.heads:
             other = _described(self.heads[app.name].app)
             return f"another app is called {app.name}: that of {other}", "Give one of them another `name`"
-        if holder := self.fronts.get(_front(app)):
-            namespace, kind, name = _front(app)
-            return (
-                f"the {kind} {namespace}/{name} is that of app {holder}",
-                f"Give one of them another `strategy.active{kind}`",
-            )
+        for key, wanted in _services(app).items():
+            if holder := self.services.get(wanted):
+                namespace, kind, name = wanted
+                return (
+                    f"the {kind} {namespace}/{name} is that of app {holder}",
+                    f"Give one of them another `strategy.{key}`",
+                )
         if circle := self.waits.circle(app.name, app.depends_on):
             return f"each would wait for the other: {shown(circle)}", "Take one out of `dependsOn`"
         return "", ""
 
 
-def _front(app: App) -> tuple[str, str, str]:
-    return app.namespace, *app.strategy.front
+def _services(app: App) -> dict[str, tuple[str, str, str]]:
+    """What the strategy names and no other app may: by the strategy's field, namespace, kind and name."""
+    kind, front = app.strategy.front
+    found = {f"active{kind}": (app.namespace, kind, front)}
+    preview = app.strategy.preview_service
+    return found | ({"previewService": (app.namespace, "Service", preview)} if preview else {})
 
 
 def _described(app: App) -> str:

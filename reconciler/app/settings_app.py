@@ -62,6 +62,15 @@ class _Strategy(Model):
         description="Without autoPromotionEnabled: switch by itself after waiting for an approval that long.",
         json_schema_extra={"examples": ["1h"]},
     )
+    preview_service: ServiceName | None = Field(
+        default=None,
+        description="A Service that leads to a new revision as soon as that is there. Made if the templates lack it, "
+        "as a headless one with the active Service's ports.",
+    )
+    preview_service_when_idle: Literal["stay", "active"] = Field(
+        default="stay",
+        description="Where it leads while nothing is promoted: it stays where it is, or goes to the active revision.",
+    )
     scale_down_delay: Annotated[Seconds, at_least(0.0)] = duration(
         "10m", "How long the former revision stays warm for a quick rollback."
     )
@@ -222,6 +231,8 @@ def _app(
         release_windows=windows_of(model.strategy.release_windows),
         approval_file=model.strategy.approval_file or "",
         revision_history_limit=model.strategy.revision_history_limit,
+        preview_service=model.strategy.preview_service or "",
+        preview_idles_on_active=model.strategy.preview_service_when_idle == "active",
     )
     return App(
         name=name,

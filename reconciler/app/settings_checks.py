@@ -53,6 +53,7 @@ def collect(data: Any) -> list[Problem]:
         *_repeated(apps, "apps", "name", _name, "another app has this name already"),
         *_repeated(apps, "apps", "strategy", _active_service, "another app has this active Service already"),
         *_repeated(apps, "apps", "strategy", _active_ingress, "another app has this active Ingress already"),
+        *_unfit_previews(apps),
         *_unknown_sources(apps, sources),
         *_unfit_names(apps),
         *(Problem(("webhook", *each.path), each.what) for each in _in_webhook(data, sources)),
@@ -88,10 +89,33 @@ def _active_service(app: Mapping[str, Any]) -> Any:
 
 
 def _active_ingress(app: Mapping[str, Any]) -> Any:
-    strategy = app.get("strategy")
-    ingress = strategy.get("activeIngress") if isinstance(strategy, dict) else None
-    namespace = app.get("namespace") or "default"
-    return (namespace, ingress) if isinstance(namespace, str) and isinstance(ingress, str) else None
+    return _strategy_object(app, "activeIngress")
+
+
+IS_ACTIVE = "is the active Service: no client must be led to what is not proved"
+
+
+def _unfit_previews(apps: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
+    """A preview Service is no app's active one, and no other app's preview Service."""
+    taken = {found: (index, "active") for index, app in enumerate(apps) if (found := _front_service(app))}
+    for index, app in enumerate(apps):
+        own = _strategy_object(app, "previewService")
+        if own is None:
+            continue
+        other, role = taken.setdefault(own, (index, "preview"))
+        what = f"is the {role} Service of another app (apps[{other}])" if other != index else IS_ACTIVE
+        if other != index or role == "active":
+            yield Problem(("apps", index, "strategy", "previewService"), what)
+
+
+def _front_service(app: Mapping[str, Any]) -> Any:
+    return None if _active_ingress(app) else _active_service(app)
+
+
+def _strategy_object(app: Mapping[str, Any], key: str) -> tuple[str, str] | None:
+    strategy, namespace = app.get("strategy"), app.get("namespace") or "default"
+    found = strategy.get(key) if isinstance(strategy, dict) else None
+    return (namespace, found) if isinstance(namespace, str) and isinstance(found, str) else None
 
 
 def _repeated(

@@ -12,6 +12,7 @@ from reconciler.core.action import (
     Follow,
     Move,
     NoteEvidence,
+    Preview,
     Prune,
     Purpose,
     Remember,
@@ -41,6 +42,8 @@ class Teller:
                 self._applied(action, desired, about, noticed_at)
             case CreateFront() | Follow() | Switch():
                 self._traffic_moved(action, desired, about)
+            case Preview():
+                self._previewed(action, desired, about)
             case NoteEvidence() if action.event:
                 self.emit(action.event, desired, about, reason=action.reason, **_APPROVE)
             case Remember() if action.event:
@@ -117,6 +120,14 @@ class Teller:
         took = round(action.to.since - action.began, 3)
         fields = {**who(desired), **_named(action.to), **came_from(action.source)}
         self.telemetry.emit(event("rolled_back", **fields, duration=took, reason=action.reason), about)
+
+    def _previewed(self, action: Preview, desired: Desired, about: Manifest | None) -> None:
+        colour = action.colour.value if action.colour else None
+        to = {**who(desired), "revision": action.revision, "version": action.version, "colour": colour}
+        known = {key: value for key, value in to.items() if value is not None}
+        name, source = str(action.service).replace(" ", "/"), action.source or None
+        fields = {**known, "object": name, "from_revision": source, "reason": action.reason}
+        self.telemetry.emit(event("preview_moved", **fields), about)
 
     def _remembered(self, action: Remember, desired: Desired, about: Manifest | None) -> None:
         fields: dict[str, object] = {**who(desired), **(_named(action.of) if action.of else {})}

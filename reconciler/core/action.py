@@ -170,6 +170,25 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """Leads the preview Service to `revision`, on the condition `service.resource_version`. `manifest` holds its
+    selector and the note of that. `version` and `colour` are None for a revision that is not there any more. `source`
+    is the revision that it led to; '' for none."""
+
+    service: Ref
+    manifest: Manifest
+    revision: str
+    version: str | None
+    colour: Colour | None
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        to = f"{self.revision} ({self.version})" if self.version else self.revision
+        return f"lead preview {self.service} from {self.source or 'nothing'} to {to} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Writes the memory with the route as it is, on the same condition as a switch. `event` says why; '' for a note
     of something that tells of itself. `of`: the revision that the event is about, if that is not the desired one."""
@@ -262,7 +281,7 @@ class ScaleDown:
 @dataclass(frozen=True, slots=True)
 class Prune:
     """Deletes an object of a further kind that is not wanted any more; its revision, if it has one, stays. `event` is
-    `pruned` or `autoscaler_withdrawn`."""
+    `pruned` or `autoscaler_withdrawn`. So goes a Service that is no front (any more)."""
 
     object: Ref
     event: str
@@ -285,6 +304,7 @@ Action = (
     | CreateFront
     | Switch
     | Follow
+    | Preview
     | Remember
     | NoteEvidence
     | RevertInGit

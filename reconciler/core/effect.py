@@ -14,6 +14,7 @@ from reconciler.core.action import (
     Follow,
     Handover,
     NoteEvidence,
+    Preview,
     Prune,
     Remember,
     RequireFree,
@@ -39,15 +40,20 @@ def took_effect(action: Action, observed: Observed) -> bool:
         case Retire():
             return observed.revision(action.revision) is None
         case Prune():
-            there: tuple[Config | Front, ...] = (*observed.configs, *observed.shared, *observed.others)
+            there: tuple[Config | Front, ...] = (*observed.configs, *observed.shared, *_services(observed))
             return not any((e.kind, e.name) == (action.object.kind, action.object.name) for e in there)
         case Handover():
             wanted = action.front.kind, action.front.name
             return any((e.kind, e.name) == wanted and not e.needs_handover for e in observed.fronts)
         case Follow():
             return all(_holds(each.manifest, observed) for each in action.moves)
-        case Apply() | CreateFront() | Switch() | Remember() | NoteEvidence() | ScaleDown():
+        case Apply() | CreateFront() | Switch() | Preview() | Remember() | NoteEvidence() | ScaleDown():
             return _holds(action.manifest, observed)
+
+
+def _services(observed: Observed) -> tuple[Front, ...]:
+    """Services that are no revision's own, and an Ingress."""
+    return (*observed.fronts, observed.preview) if observed.preview else observed.fronts
 
 
 def _holds(manifest: Manifest, observed: Observed) -> bool:
@@ -55,7 +61,7 @@ def _holds(manifest: Manifest, observed: Observed) -> bool:
         *observed.workloads,
         *observed.configs,
         *observed.shared,
-        *observed.fronts,
+        *_services(observed),
     )
     wanted = resource_of(manifest), manifest["metadata"]["name"]
     live = next((each.live for each in known if (each.kind, each.name) == wanted), None)

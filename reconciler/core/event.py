@@ -274,6 +274,11 @@ EVENTS: Mapping[str, Spec] = {
         "EndpointSlices show the new colour's ready pods alone. `duration`: since the switch.",
         (*_WHO, "duration", "reason"),
     ),
+    "preview_moved": Spec(
+        "The preview Service leads to another revision: to the one that is promoted, or while nothing is, to where "
+        "`previewServiceWhenIdle` says. `version` and `colour` are absent if that revision is not there any more.",
+        (*_WHO, "object", "from_revision", "reason"),
+    ),
     "rejected": Spec(
         "The revision failed and is not tried again until Git changes. `duration`: since it was claimed.",
         (*_WHO, "duration", *_WHY),

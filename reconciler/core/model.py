@@ -66,6 +66,9 @@ class Strategy:
     `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
     switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes Git say so, too.
     `approval_file`, relative to the app's folder, holds revisions that are approved by a commit; '': there is none.
+
+    `preview_service` leads to a new revision while that is proved ('': there is none). It stays where it is afterwards,
+    or with `preview_idles_on_active` goes to the active revision.
     """
 
     active_service: str
@@ -82,6 +85,8 @@ class Strategy:
     release_windows: tuple[Window, ...] = ()
     approval_file: str = ""
     revision_history_limit: int = 0
+    preview_service: str = ""
+    preview_idles_on_active: bool = False
 
     @property
     def front(self) -> tuple[str, str]:
@@ -156,11 +161,24 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class JobTemplate:
+    """A Job that a check runs. It is rendered when it is run: what it is about are the pods that are ready then.
+
+    `variables` are those which do not depend on that. `digest` stands for the text, and for what it renders to.
+    """
+
+    template: Template
+    digest: str
+    variables: Mapping[str, Any] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """Everything that Git and the configuration say about an app at one commit, before rendering.
 
-    Two releases with equal fields other than `commit` and `approved` render to the same revision. `written` says where
-    the values stand, those that go over the others first. `approved` are the revisions in the approval file.
+    Two releases with equal fields other than `commit`, `approved` and `jobs` render to the same revision. `written`
+    says where the values stand, those that go over the others first. `approved` are the revisions in the approval file,
+    `jobs` the templates of the Jobs that checks run, by their paths in the app's folder.
     """
 
     commit: str
@@ -169,6 +187,7 @@ class Release:
     templates: tuple[Template, ...]
     written: tuple[Passage, ...] = field(default=(), compare=False, repr=False)
     approved: frozenset[str] = frozenset()
+    jobs: Mapping[str, Template] = field(default_factory=dict)
 
     def place_of(self, *keys: str) -> str:
         """`file:line` of the value at `keys`, or of the values themselves; '' if that is not known."""
@@ -207,10 +226,12 @@ class Desired:
 
     `front` is the active Service or Ingress with its route leading to this revision, `services` are further Services
     that move with it. `configs` are what else belongs to the colour, `extras` the objects of further kinds
-    (`core.further`). All carry this daemon's labels and are named and namespaced. `approved` are the revisions that the
-    approval file names; `same_as` is an earlier commit that was found to say just the same of the app, or ''.
-    `committed`: when (epoch seconds) the commit was made that first asked for it; None if that is not known, or of no
-    use any more.
+    (`core.further`). All carry this daemon's labels and are named and namespaced. `preview` is the preview Service, if
+    the app has one, leading to this revision; it is no front, since no client's traffic depends on it. `approved` are
+    the revisions that the approval file names; `same_as` is an earlier commit that was found to say just the same of
+    the app, or ''. `committed`: when (epoch seconds) the commit was made that first asked for it; None if that is not
+    known, or of no use any more. `jobs`: the Jobs that checks run, by the paths of their templates in the app's folder;
+    they are no part of what makes the revision.
     """
 
     app: App
@@ -226,6 +247,8 @@ class Desired:
     approved: frozenset[str] = frozenset()
     same_as: str = ""
     committed: float | None = None
+    jobs: Mapping[str, JobTemplate] = field(default_factory=dict)
+    preview: Manifest | None = None
 
     @property
     def fronts(self) -> tuple[Manifest, ...]:

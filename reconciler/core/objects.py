@@ -52,13 +52,15 @@ class Object:
 @dataclass(frozen=True, slots=True)
 class Objects:
     """All objects of one revision: its workloads, what is switched (`front` and the `services` that move with it), and
-    what else belongs to the revision, Services of its own among it."""
+    what else belongs to the revision, Services of its own among it. `preview` is the preview Service, if the templates
+    render it."""
 
     workloads: tuple[Object, ...]
     front: Object
     services: tuple[Object, ...]
     configs: tuple[Object, ...]
     others: tuple[Object, ...] = ()
+    preview: Object | None = None
 
     @property
     def coloured(self) -> tuple[Object, ...]:
@@ -69,7 +71,8 @@ class Objects:
     def selecting(self) -> tuple[Object, ...]:
         """All Services, whose selectors must find the pods of this revision and of no other."""
         front = (self.front,) if self.front.kind == "Service" else ()
-        return (*front, *self.services, *(each for each in self.configs if each.kind == "Service"))
+        preview = (self.preview,) if self.preview else ()
+        return (*front, *self.services, *preview, *(each for each in self.configs if each.kind == "Service"))
 
 
 def sort_out(documents: Iterable[Document], app: App, revision: str) -> Objects:
@@ -91,9 +94,11 @@ def sort_out(documents: Iterable[Document], app: App, revision: str) -> Objects:
     for config in configs:
         _check_data(config)
     others = tuple(each for each in objects if "/" in each.kind)
-    fixed = [each for each in services if each not in own]
+    preview = next((each for each in services if each.name == app.strategy.preview_service), None)
+    fixed = [each for each in services if each not in own and each is not preview]
     front = _front([*fixed, *(each for each in objects if each.kind == "Ingress")], app)
-    return Objects(workloads, front, tuple(each for each in fixed if each is not front), (*configs, *own), others)
+    further = tuple(each for each in fixed if each is not front)
+    return Objects(workloads, front, further, (*configs, *own), others, preview)
 
 
 def _object(document: Document, app: App) -> Object:
@@ -105,7 +110,7 @@ def _object(document: Document, app: App) -> Object:
     root = Field(document, kind, document.data)
     name = root["metadata"].mapping()["name"].text(_name_rule(kind))
     root = Field(document, f"{kind} {name}", document.data)
-    _check_metadata(root["metadata"], app)
+    check_metadata(root["metadata"], app)
     return Object(resource, name, root)
 
 
@@ -130,7 +135,8 @@ def _name_rule(kind: str) -> Any:
     return naming.wrong_service_name if kind == "Service" else naming.wrong_subdomain
 
 
-def _check_metadata(metadata: Field, app: App) -> None:
+def check_metadata(metadata: Field, app: App) -> None:
+    """Raises `Invalid` for metadata that is not for templates, or leads to another namespace than the app's."""
     namespace = metadata["namespace"]
     if namespace.value is not None and namespace.text() != app.namespace:
         raise namespace.fault(

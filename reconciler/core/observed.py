@@ -6,7 +6,7 @@ Only facts are gathered here. What follows from them is decided in `health` and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.core.front import ROUTE_FIELDS, Route, route_of, selector_in, services_in
@@ -34,6 +34,9 @@ SWITCH_MANAGER = "reconciler-switch"
 """Field manager of the routes and the memory, and of nothing else."""
 SCALE_MANAGER = "reconciler-scale"
 """Field manager of the `replicas` of former revisions that are kept with no pods."""
+PREVIEW_MANAGER = "reconciler-preview"
+"""Field manager of the preview Service's selector, and of the note of it."""
+OUR_MANAGERS = (APPLY_MANAGER, SWITCH_MANAGER, SCALE_MANAGER, PREVIEW_MANAGER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Front:
     `endpoints` maps the name of each pod that is a ready endpoint of what it leads to, to its revision ('' when
     unknown). `needs_handover`: the switch's field manager still owns what the rendering's shall own (after creation,
     or after a switch that carried a changed port). `memory` is empty in all but the app's active one.
-    `moved_at`: when (epoch seconds) the switch's manager last changed it.
+    `moved_at`: when (epoch seconds) the switch's manager last changed it; of the preview Service, whoever did.
     """
 
     kind: str
@@ -88,6 +91,8 @@ class Observed:
     differences, as `Kind/name identity`, that an apply has shown to be none to the API server. `recovered_at`: when
     (epoch seconds) the API server was last back after an outage; None if it never was away. `serving`: revisions with
     ready endpoints in anything that clients may use; `running`: revisions that have pods, of whatever workload.
+    `preview`: the preview Service, if it is there. It decides about nobody's traffic, so it is no front, and a revision
+    that it alone leads to is not `serving`.
     """
 
     front: Front | None
@@ -99,6 +104,7 @@ class Observed:
     serving: frozenset[str] = frozenset()
     running: frozenset[str] = frozenset()
     shared: tuple[Config, ...] = ()
+    preview: Front | None = None
 
     def revision(self, revision: str) -> LiveRevision | None:
         """What is there of `revision`, if any workload is."""
@@ -118,15 +124,15 @@ class Observed:
 def observe(objects: Iterable[Manifest], strategy: Strategy, namespace: str = "") -> Observed:
     """Reads the live `objects` of one app (any order, any kinds) into an `Observed`.
 
-    `strategy` names the active Service or Ingress. `namespace` is the app's, by which cluster-scoped objects are told
-    from those of an app of its name elsewhere.
+    `strategy` names the active Service or Ingress, and the preview Service. `namespace` is the app's, by which
+    cluster-scoped objects are told from those of an app of its name elsewhere.
     """
     by_kind: dict[str, list[Manifest]] = {}
     for each in filter(is_ours, objects):
         by_kind.setdefault(resource_of(each), []).append(each)
     pods = [read_pod(each) for each in by_kind.get("Pod", [])]
     traffic = _Traffic(by_kind.get("EndpointSlice", []), {pod.name: pod.revision for pod in pods})
-    services = by_kind.get("Service", [])
+    preview, services = _split_off(by_kind.get("Service", []), strategy.preview_service)
     fronts = [_front(each, traffic) for each in services if not _revision(each)]
     fronts += [_front(each, traffic) for each in by_kind.get("Ingress", [])]
     front = next((each for each in fronts if (each.kind, each.name) == strategy.front), None)
@@ -138,9 +144,16 @@ def observe(objects: Iterable[Manifest], strategy: Strategy, namespace: str = ""
         configs=_configs(configs),
         shared=_configs(each for each in further if not _revision(each)),
         others=tuple(sorted((each for each in fronts if each is not front), key=lambda each: (each.kind, each.name))),
-        serving=traffic.serving(fronts),
+        serving=traffic.serving(fronts, strategy.preview_service),
         running=frozenset(each.revision for each in pods) - {""},
+        preview=_preview(preview, traffic) if preview else None,
     )
+
+
+def _split_off(services: list[Manifest], name: str) -> tuple[Manifest | None, list[Manifest]]:
+    """The Service of that name, and the others."""
+    found = next((each for each in services if _meta(each)["name"] == name), None)
+    return found, [each for each in services if each is not found]
 
 
 def led_workloads(observed: Observed, front: Front) -> tuple[Workload, ...]:
@@ -171,11 +184,12 @@ class _Traffic:
         """Ready endpoints of these Services: pod → revision."""
         return self._ready(each for each in self.slices if _labels(each).get(_SERVICE_NAME) in services)
 
-    def serving(self, fronts: Iterable[Front]) -> frozenset[str]:
-        """Revisions that clients may reach: a colour's own Service counts while an Ingress leads to it. (Slices carry
-        their Service's labels.)"""
+    def serving(self, fronts: Iterable[Front], preview: str) -> frozenset[str]:
+        """Revisions that clients may reach: a colour's own Service counts while an Ingress leads to it, the `preview`
+        Service never. (Slices carry their Service's labels.)"""
         routed = {name for front in fronts for name in services_in(front.route)}
-        used = (e for e in self.slices if not _revision(e) or _labels(e).get(_SERVICE_NAME) in routed)
+        clients = [each for each in self.slices if _labels(each).get(_SERVICE_NAME) != preview]
+        used = (e for e in clients if not _revision(e) or _labels(e).get(_SERVICE_NAME) in routed)
         return frozenset(self._ready(used).values()) - {""}
 
     def _ready(self, slices: Iterable[Manifest]) -> dict[str, str]:
@@ -246,6 +260,12 @@ def _config(live: Manifest) -> Config:
     )
 
 
+def _preview(live: Manifest, traffic: _Traffic) -> Front:
+    """Whoever wrote it last has given kube-proxy something to do."""
+    written = (timestamp(each.get("time")) for each in entries(live) if not each.get("subresource"))
+    return replace(_front(live, traffic), moved_at=max(written, default=0.0))
+
+
 def _front(live: Manifest, traffic: _Traffic) -> Front:
     meta, route = _meta(live), route_of(live)
     led_to = services_in(route) if live["kind"] == "Ingress" else frozenset({meta["name"]})
@@ -270,7 +290,7 @@ def other_managers(live: Manifest, *path: str) -> set[str]:
         at: Any = entry.get("fieldsV1") or {}
         for part in path:
             at = at.get(f"f:{part}") or {}
-        if at and entry.get("manager") not in (APPLY_MANAGER, SWITCH_MANAGER):
+        if at and entry.get("manager") not in OUR_MANAGERS:
             found.add(str(entry.get("manager")))
     return found
 

@@ -82,7 +82,8 @@ def power_fault(name: str) -> str:
 
 def _root(document: Document) -> Field:
     root = Field(document, "", document.data)
-    return Field(document, f"{root['kind'].value} {root['metadata']['name'].value}", document.data)
+    names = (root["kind"].value, root["metadata"]["name"].value)
+    return Field(document, " ".join(str(each) for each in names if each), document.data)
 
 
 def _asked(root: Field) -> _Asked:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from reconciler.core import builtin_values, strictyaml
 from reconciler.core.field import Field
 from reconciler.core.front import ROUTE_FIELDS
 from reconciler.core.further import check_further, finished, further_content, is_coloured, noted_kinds
+from reconciler.core.job import job_templates
 from reconciler.core.model import (
     ANNOTATION_COMMIT,
     ANNOTATION_COMPONENT,
@@ -40,6 +41,7 @@ from reconciler.core.model import (
 from reconciler.core.objects import Object, Objects, sort_out
 from reconciler.core.plan.manifests import annotated
 from reconciler.core.powers import check_powers
+from reconciler.core.preview import headless, refuse_traffic
 from reconciler.core.removal import policy_notes
 from reconciler.core.revision import HASH_LENGTH, component_name, object_name, short_hash
 from reconciler.core.template import Rendered, draw
@@ -96,7 +98,7 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
     def own(each: Object) -> dict[str, Any]:
         return _corresponding(_labelled(each, app, {**shared, **coloured}), component(each))
 
-    return Desired(
+    desired = Desired(
         app=app,
         commit=release.commit,
         version=release.version,
@@ -115,13 +117,17 @@ def render(app: App, release: Release, slot: Slot) -> Desired:
         configs=tuple(_stamped(own(each)) for each in objects.configs),
         extras=tuple(_further(each, app, shared, coloured) for each in objects.others),
         approved=release.approved,
+        preview=_preview(objects, app, shared, coloured),
     )
+    return replace(desired, jobs=job_templates(desired, release.jobs, variables(app, release, revision, slot)))
 
 
 def written(app: App, release: Release, slot: Slot) -> tuple[Field, ...]:
     """The objects as the templates wrote them, each with where every field stands; raises what `identify` does."""
     objects = _objects(app, release, identify(app, release), slot)
-    return tuple(each.root for each in (*objects.coloured, *objects.services, objects.front, *objects.others))
+    preview = (objects.preview,) if objects.preview else ()
+    found = (*objects.coloured, *objects.services, *preview, objects.front, *objects.others)
+    return tuple(each.root for each in found)
 
 
 def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str, Any]:
@@ -137,6 +143,7 @@ def variables(app: App, release: Release, revision: str, slot: Slot) -> dict[str
         "commit": slot.commit,
         "active_service": app.strategy.active_service,
         "active_ingress": app.strategy.active_ingress,
+        "preview_service": app.strategy.preview_service,
     }
 
 
@@ -152,7 +159,16 @@ class _Question:
 def _key(app: App, release: Release) -> tuple[Any, ...]:
     values = json.dumps(release.values, sort_keys=True)
     about_app = (app.name, app.namespace, app.source, app.strategy.active_service, *app.strategy.front)
-    return (*about_app, app.templates is None, app.powers, app.kinds, release.version, values, release.templates)
+    return (
+        *about_app,
+        app.strategy.preview_service,
+        app.templates is None,
+        app.powers,
+        app.kinds,
+        release.version,
+        values,
+        release.templates,
+    )
 
 
 # `render` asks again right after `identify`, and the same release is looked at in every cycle.
@@ -278,6 +294,7 @@ def _check_apart(one: Objects, other: Objects, app: App) -> None:
     _check_references(one, other)
     if one.front.kind == "Ingress":
         _check_backends(one, other)
+        refuse_traffic(one, app)
 
 
 def _check_references(one: Objects, other: Objects) -> None:
@@ -325,6 +342,18 @@ def _labelled(rendered: Object, app: App, labels: Mapping[str, str]) -> dict[str
     metadata["namespace"] = app.namespace
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels}
     return manifest
+
+
+def _preview(objects: Objects, app: App, labels: Mapping[str, str], coloured: Mapping[str, str]) -> Manifest | None:
+    """The preview Service, leading to this revision; one of our own making if the templates have none."""
+    if not app.strategy.preview_service:
+        return None
+    manifest: Manifest = (
+        _labelled(objects.preview, app, labels) if objects.preview else headless(objects, app, labels, coloured)
+    )
+    own = {key: coloured[key] for key in (LABEL_APP, LABEL_REVISION)}
+    spec = {**manifest["spec"], "selector": {**manifest["spec"]["selector"], **own}}
+    return _stamped({**manifest, "spec": spec})
 
 
 def _further(rendered: Object, app: App, labels: Mapping[str, str], coloured: Mapping[str, str]) -> Manifest:

@@ -5,7 +5,7 @@ Sources of the rules: the Kubernetes API reference for Deployment, StatefulSet, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 
 from reconciler.core import naming
 from reconciler.core.field import Field
@@ -60,6 +60,12 @@ def check_workload(workload: Object) -> None:
     restart = spec["restartPolicy"]
     if restart.value not in (None, "Always"):
         raise restart.fault(f"must be Always in a {workload.kind}", "Remove it")
+    check_pod(spec, _claimed(workload))
+
+
+def check_pod(spec: Field, claimed: Set[str] = frozenset()) -> None:
+    """Raises `Invalid` for containers and volumes of a pod's `spec` that the API server would refuse. `claimed` are
+    volumes that are there without being among the pod's own."""
     containers = spec["containers"].elements()
     if not containers:
         raise spec["containers"].fault("is missing or empty", "Name at least one container with its image")
@@ -67,7 +73,7 @@ def check_workload(workload: Object) -> None:
     for container in everything:
         _check_container(container)
     _refuse_twice([container["name"] for container in everything])
-    _check_volumes(spec, everything, _claimed(workload))
+    _check_volumes(spec, everything, claimed)
 
 
 def check_service(service: Object, workloads: Iterable[Object]) -> None:
@@ -215,7 +221,7 @@ def _claimed(workload: Object) -> set[str]:
     return {each["metadata"].mapping()["name"].text(naming.wrong_dns_label) for each in templates}
 
 
-def _check_volumes(spec: Field, containers: list[Field], claimed: set[str]) -> None:
+def _check_volumes(spec: Field, containers: list[Field], claimed: Set[str]) -> None:
     volumes = spec["volumes"].elements()
     names = claimed | {volume.mapping()["name"].text(naming.wrong_dns_label) for volume in volumes}
     _refuse_twice([volume["name"] for volume in volumes])

@@ -175,6 +175,7 @@ async def test_who_may_not_act_as_the_account_is_told_the_rule(tmp_path: Path) -
         await send(api, "POST", accounts, body={"metadata": {"name": "daemon"}})
         token = (await send(api, "POST", f"{accounts}/daemon/token", body={"spec": {}}))["status"]["token"]
         own = await _api(_kubeconfig(tmp_path, token))
+        assert await _cluster(own).user() == Account(namespace, "daemon").user
         with pytest.raises(Forbidden) as refused:
             await _cluster(own).acting_as(Account(namespace, "web")).find("Service", namespace)
         await own.close()  # type: ignore[no-untyped-call]

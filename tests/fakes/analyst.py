@@ -41,3 +41,6 @@ class FakeAnalyst:
                     self.verdicts.passed.add((each.revision, each.check.name))
                 self.running[each] = Result(outcome, "0.2", f"the test says {outcome}", self.clock.now())
         return {series: result for series, result in self.running.items() if result is not None}
+
+    async def close(self) -> None:
+        self.running.clear()

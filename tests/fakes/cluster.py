@@ -53,6 +53,7 @@ class FakeCluster:
         self.fail_next_write: ReconcilerError | None = None
         self.lose_next_answer: ReconcilerError | None = None
         self.back_since: float | None = None
+        self.username = ""
         self.rights: dict[Account, set[tuple[str, str]]] = {}
         """What each account may do: (verb, plural of the kind)."""
         self.acted: list[tuple[Account, str]] = []
@@ -168,6 +169,9 @@ class FakeCluster:
         with_failure()
         return True
 
+    async def user(self) -> str:
+        return self.username
+
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         found = self.objects.get(("Secret", namespace, name))
         if found is None:
@@ -241,6 +245,8 @@ class FakeCluster:
         merged = _listed(merged)
         if merged.get("kind") == "Service" and not (merged.get("spec") or {}).get("ports"):
             raise Invalid("spec.ports: Required value")
+        if before is not None and _is_headless(before) != _is_headless(merged):
+            raise Invalid("spec.clusterIPs[0]: may not change once set")
         if before is not None and _content(before) == _content(merged) and owners == owned_before:
             return self.objects[key]
         self.applied_at[key, manager] = self._now()
@@ -337,6 +343,9 @@ class ActingCluster:
         self._require("delete", kind=ref.kind)
         return await self._cluster.delete(namespace, ref)
 
+    async def user(self) -> str:
+        return await self._cluster.user()
+
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         return await self._cluster.secret(namespace, name)
 
@@ -351,6 +360,10 @@ class ActingCluster:
                 todo = f"Add to a Role of it: resources: [{plural}], verbs: [{verb}]"
                 raise Forbidden(what, where=f"{kind}s", untouched="-", todo=todo, user=self._account.user)
         self._cluster.acted.append((self._account, f"{verbs[-1]} {kind}"))
+
+
+def _is_headless(live: Mapping[str, Any]) -> bool:
+    return bool((live.get("spec") or {}).get("clusterIP") == "None")
 
 
 def _key(manifest: Mapping[str, Any]) -> _Key:

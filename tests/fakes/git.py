@@ -57,6 +57,8 @@ class FakeRepository:
         """Not '': every push is refused, for this reason."""
         self.before_push: Callable[[], object] = lambda: None
         """What happens between the look at the branch and the push to it."""
+        self.after_push: Callable[[], object] = lambda: None
+        """What happens between the push and its answer, which `fail_with` and `hang` can then take away."""
         self._timeout = timeout
         self._limits = limits or Limits()
         self._error: ReconcilerError | None = None
@@ -137,6 +139,8 @@ class FakeRepository:
         name = "/".join(split_path(revert.path, place))
         made = self.commit({**self.commits[revert.onto], name: revert.content})
         self.messages[made] = message(revert)
+        self.after_push()
+        await self._answer(place)
         return made
 
     def _overtaken(self, place: Place) -> Conflict:

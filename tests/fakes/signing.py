@@ -65,7 +65,7 @@ class GpgHome:
     def close(self) -> None:
         """Ends the agent and removes the keys."""
         run("gpgconf", "--kill", "gpg-agent", env=self.env)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # the agent removes its sockets at the same time
 
     def key(self, name: str, at: str = "", lasts: str = "0") -> Signature:
         """A new key, made and used at the moment `at`, of which it `lasts` a time (`1y`)."""

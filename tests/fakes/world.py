@@ -6,22 +6,23 @@ breaks one. Nothing here awaits for real, so a step is a plain call.
 
 from __future__ import annotations
 
-import json
 import types
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
-from reconciler.core.consent import APPROVED
+from reconciler.core.consent import Approval, write_approval
 from reconciler.core.event import Event
 from reconciler.core.front import ROUTE_FIELDS, route_of
 from reconciler.core.health import known_enough
 from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.memory import Memory
 from reconciler.core.model import LABEL_REVISION, WORKLOADS, App, Manifest, Strategy
-from reconciler.core.observed import SWITCH_MANAGER, Front, Observed, led_to, observe
+from reconciler.core.observed import PREVIEW_MANAGER, SWITCH_MANAGER, Front, Observed, led_to, observe
 from reconciler.core.plan import Plan
+from reconciler.core.plan.preview import SYNC_PERIOD
+from reconciler.core.preview import is_headless
 from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 from tests.fakes.analyst import FakeAnalyst, Verdicts
 from tests.fakes.clock import FakeClock
@@ -92,6 +93,8 @@ class GuardedCluster(FakeCluster):
         self.kill_before: int | None = None
         self.kill_after: int | None = None
         self.selector_writes: list[str] = []
+        self.written: dict[str, float] = {}
+        """By the name of a Service that kube-proxy watches: when a daemon last changed it, other than by a switch."""
         self.hands = 0
         """How often a hand has written or deleted something."""
         self.late: int | None = None
@@ -133,11 +136,18 @@ class GuardedCluster(FakeCluster):
             assert live is not None, "one-writer: a selector write without a condition"
             self._check_switch(before, manifest)
         coloured = LABEL_REVISION in (manifest["metadata"].get("labels") or {})
-        if manifest["kind"] in ROUTE_FIELDS and manager != SWITCH_MANAGER and not coloured:
+        if manager == PREVIEW_MANAGER:
+            self._check_preview(manifest, live)
+        elif live is None and manifest["metadata"]["name"] == self.strategy.preview_service:
+            assert route_of(manifest), "a headless Service made without a selector can never get one"
+        elif manifest["kind"] in ROUTE_FIELDS and manager != SWITCH_MANAGER and not coloured:
             assert not route_of(manifest), "one-writer: an apply carries the route"
         if manifest["kind"] in WORKLOADS:
             self._check_workload(before, manifest)
+        there = self.get(manifest["kind"], NAMESPACE, manifest["metadata"]["name"])
         stored = await super().apply(manifest, manager, live)
+        if manager != SWITCH_MANAGER:
+            self._note_write(there, stored)
         self._maybe_kill_after()
         return stored
 
@@ -171,6 +181,7 @@ class GuardedCluster(FakeCluster):
         if target is not None:
             self._check_not_serving(before, target.revision, "deletes")
         deleted = await super().delete(namespace, ref)
+        self._note_write(there, None)
         self._maybe_kill_after()
         return deleted
 
@@ -191,6 +202,36 @@ class GuardedCluster(FakeCluster):
         for workload in target.workloads:
             self._check_ready(workload, rescue)
         self.selector_writes.append(target.revision)
+        self._check_quiet(before, moved, target)
+
+    def _check_preview(self, manifest: Manifest, live: Any) -> None:
+        assert live is not None, "one-writer: a selector write without a condition"
+        assert manifest["metadata"]["name"] == self.strategy.preview_service, "one-writer: that is no preview"
+        assert set(manifest["spec"]) == {"selector"}, "the preview's manager owns its selector alone"
+
+    def _note_write(self, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        """Writes down a change that kube-proxy has to follow: of a Service that has an address of its own."""
+        there = after or before or {}
+        watched = there.get("kind") == "Service" and not is_headless(there)
+        if watched and (before or {}).get("spec") != (after or {}).get("spec"):
+            self.written[there["metadata"]["name"]] = self._now()
+
+    def _check_quiet(self, before: Observed, moved: Front, target: LiveRevision) -> None:
+        """Nothing that kube-proxy watches was touched in the second before the switch, on account of the preview. What
+        goes back, or serves where nobody does, waits for nothing."""
+        front, preview = before.front, before.preview
+        if front is None or not front.endpoints or (moved.kind, moved.name) != (front.kind, front.name):
+            return
+        known = {each.revision for each in (front.memory.active, *front.memory.history) if each and not each.failed}
+        if target.revision in known or preview is None or is_headless(preview.live):
+            return
+        last = self.written.get(preview.name, 0.0)
+        assert self._now() - last >= SYNC_PERIOD, "active-first: the preview Service was written just before the switch"
+        if target.revision in {each.revision for each in led_to(before, preview)}:
+            ready = max((pod.ready_since for pod in target.pods if pod.ready), default=0.0)
+            assert self._now() - ready >= SYNC_PERIOD, (
+                "active-first: the preview's endpoints came just before the switch"
+            )
 
     def _as_written(self, manifest: Manifest) -> Front:
         """The Service or Ingress as it will be."""
@@ -370,10 +411,10 @@ class World:
 
     def approve(self, revision: str, commit: str) -> None:
         """As `reconciler approve` writes it on every workload of a revision."""
-        word = json.dumps({"revision": revision, "commit": commit, "by": "ann", "at": self.clock.now()})
+        word = write_approval(Approval(revision, commit, "ann", self.clock.now()))
         for live in (each.live for each in self.observed.workloads if each.revision == revision):
             meta = live["metadata"]
-            notes = {**(meta.get("annotations") or {}), APPROVED: word}
+            notes = {**(meta.get("annotations") or {}), **word}
             self.cluster.put({**live, "metadata": {**meta, "annotations": notes}}, "reconciler-approval")
 
     @property

@@ -23,7 +23,8 @@ from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import load_settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.compose import Options, _Running, workbench
+from reconciler.compose import Options, workbench
+from reconciler.compose.service import _Running
 from reconciler.core.gitref import branch
 from reconciler.errors import Blocked, Invalid, Transient
 from tests.fakes.cluster import FakeCluster

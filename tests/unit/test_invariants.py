@@ -28,6 +28,7 @@ from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
 from reconciler.core.probe import HttpProbe
 from reconciler.errors import Transient
+from tests.e2e.harness.templates import PREVIEW, own_templates
 from tests.fakes.whole import BY_INGRESS, BY_SERVICES, whole_world
 from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
 
@@ -393,11 +394,54 @@ class WalkWithReverts(WalkWithGates):
     app = replace(WalkWithGates.app, strategy=replace(WalkWithGates.app.strategy, revert_in_git=True))
 
 
+class WalkWithPreview(Walk):
+    """The same with a preview Service that kube-proxy watches, and that leads to the active revision when idle."""
+
+    app = replace(
+        APP,
+        templates="templates",
+        strategy=replace(APP.strategy, preview_service="my-app-preview", preview_idles_on_active=True),
+    )
+
+    def make_world(self) -> World:
+        return World(self.app, own_templates(preview=PREVIEW))
+
+    @rule(index=st.integers(0, 3))
+    def move_the_preview_by_hand(self, index: int) -> None:
+        workloads, live = self.world.observed.workloads, self.world.cluster.get("Service", NAMESPACE, "my-app-preview")
+        if workloads and live:
+            selector = workloads[index % len(workloads)].live["spec"]["selector"]["matchLabels"]
+            self.world.cluster.put({**live, "spec": {**live["spec"], "selector": selector}}, "kubectl")
+
+    @rule()
+    def delete_the_preview_by_hand(self) -> None:
+        self.world.cluster.remove("Service", NAMESPACE, "my-app-preview")
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 0.9]))
+    def a_moment_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    def _has_settled(self, made: Plan) -> None:
+        super()._has_settled(made)
+        desired, observed, _ = _look(self.daemons[0])
+        assert observed.preview is not None
+        assert desired.preview is not None
+        assert observed.preview.route == route_of(desired.preview)
+        assert set(observed.preview.endpoints.values()) == {desired.revision}
+        assert observed.preview.live["spec"]["ports"] == desired.preview["spec"]["ports"], "drift is repaired"
+
+    def _let_it_settle(self) -> None:
+        super()._let_it_settle()
+        self.world.advance(3)
+        super()._let_it_settle()
+
+
 _WALKS = (
     Walk,
     WalkWithSmallPreviews,
     WalkWithAutoscalers,
     WalkWithHistory,
+    WalkWithPreview,
     WalkWithGates,
     WalkWithReverts,
     WalkOfAWholeApp,

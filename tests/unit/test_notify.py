@@ -306,7 +306,7 @@ async def test_no_secret_shows_in_events_logs_and_outputs(
             [
                 bench.channel("refused", web.address(SECRET)),
                 bench.channel("gone", f"json://bot:{SECRET}@127.0.0.1:1/{SECRET}"),
-                bench.channel("gone-mail", f"mailto://bot:{SECRET}@127.0.0.1:1?to=a@example.com"),
+                bench.channel("gone-mail", f"mailto://bot:{SECRET}@127.0.0.1:1?to=a@example.com&from=b@example.com"),
                 bench.channel("unknown", f"nothing://{SECRET}"),
                 bench.channel("slow", web.address(SECRET, rto="0.01"), timeout=0.001),
             ]
@@ -316,8 +316,9 @@ async def test_no_secret_shows_in_events_logs_and_outputs(
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-    refused = next(each for each in bench.events("notification_failed") if each["channel"] == "refused")
-    assert refused["reason"] == "the service answered 401 Unauthorized"
+    reasons = {each["channel"]: each["reason"] for each in bench.events("notification_failed")}
+    assert reasons["refused"] == "the service answered 401 Unauthorized"
+    assert reasons["gone"] == reasons["gone-mail"] == "the service cannot be reached, or does not answer"
     captured = capfd.readouterr()
     for said in (bench.out.getvalue(), everything.getvalue(), captured.out, captured.err):
         assert SECRET not in said
@@ -351,6 +352,18 @@ async def test_what_waits_is_sent_before_the_end(bench: Bench, web: WebService) 
     bench.reject("a", "b", "c")
     await bench.notifier.close(SOON)
     assert web.titles() == titles("first", "a", "b", "c")
+
+
+async def test_what_waited_during_an_outage_is_sent_before_the_end_too(bench: Bench, web: WebService) -> None:
+    bench.write("team", "")
+    settings = ChannelSettings(Channel("team", frozenset(Group)), url_file=str(bench.folder / "team"))
+    await bench.notifier.apply([settings])
+    bench.reject(*"abcdefgh")
+    await bench.until(lambda: bench.events("notification_failed"))
+    bench.write("team", web.address())
+    await bench.until(lambda: bench.events("notification_recovered"))
+    await bench.notifier.close(SOON)
+    assert web.titles() == titles(*"abcdefgh")
 
 
 async def test_the_end_does_not_wait_for_a_channel_that_is_out_of_order(bench: Bench, tmp_path: Path) -> None:

@@ -182,14 +182,20 @@ def _rejected(status: str, *remote: str) -> str:
     ],
 )
 def test_what_helps_is_told(said: str, kind: type[ReconcilerError], told: str) -> None:
-    error = refusal(PLACE, said, None)
+    error = refusal(PLACE, said, None, seen=True)
     assert type(error) is kind
     assert told in error.what
-    assert error.where == str(PLACE) and error.untouched and error.todo
+    assert error.where == str(PLACE) and error.untouched == "Nothing was pushed" and error.todo
+
+
+def test_what_nobody_has_seen_is_not_claimed() -> None:
+    lost = "fatal: the remote end hung up unexpectedly\n"
+    assert "the next look tells" in refusal(PLACE, lost, None, seen=False).untouched
+    assert refusal(PLACE, _rejected("hook declined"), None, seen=False).untouched == "Nothing was pushed"
 
 
 def test_what_a_server_says_is_bounded_and_harmless() -> None:
-    error = refusal(PLACE, _rejected("hook declined", "\x1b[2J\u202eevil", *["x" * 1000] * 100), None)
+    error = refusal(PLACE, _rejected("hook declined", "\x1b[2J\u202eevil", *["x" * 1000] * 100), None, seen=True)
     assert len(error.what) < 700 and error.what.isprintable() and error.what.endswith("…")
 
 

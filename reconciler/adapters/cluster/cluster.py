@@ -245,6 +245,15 @@ class KubernetesCluster:
     async def _send(self, method: str, path: str, **what: Any) -> dict[str, Any]:
         return await send(self._api, method, path, account=self._account, **what)
 
+    async def user(self) -> str:
+        """See `ports.Cluster`. Versions before 1.28 have no such question, and RBAC may not allow it."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = await send(self._api, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=body)
+        except ReconcilerError:
+            return ""
+        return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")
+
     async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
         """See `ports.Cluster`. Not from the watch: that shows this daemon's own objects alone."""
         try:

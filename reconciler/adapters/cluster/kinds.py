@@ -68,7 +68,9 @@ _FURTHER = (
 )
 FIXED: Mapping[str, Kind] = {kind.key: kind for kind in _FURTHER}
 """The further kinds that every app may have. They are watched where an app has them."""
-_BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER)}
+JOB = Kind("Job", "batch/v1", "jobs")
+"""Run for checks, one by one. They are no objects of the app, so that nothing here is watched."""
+_BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER, JOB)}
 WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
 
 

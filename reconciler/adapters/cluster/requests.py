@@ -149,6 +149,25 @@ async def send(
     return answer
 
 
+async def read_text(
+    api: client.ApiClient, path: str, *, query: Mapping[str, str], limit: int, account: Account | None = None
+) -> str:
+    """What is at `path` as text, the first `limit` bytes of it; what is no UTF-8 is replaced. Raises as `send`."""
+    found = bytearray()
+    try:
+        async with await open_response(api, "GET", path, query=query, limit=_LIMIT, account=account) as response:
+            async for chunk in response.content.iter_any():
+                found += chunk
+                if len(found) >= limit:
+                    break
+            text = bytes(found[:limit]).decode(errors="replace")
+            if response.status >= 400:
+                raise translated(response, text, place_of(path), _NOTHING_READ, account)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise _unreachable(error, place_of(path)) from error
+    return text
+
+
 async def open_response(
     api: client.ApiClient,
     method: str,

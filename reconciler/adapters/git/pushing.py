@@ -12,6 +12,7 @@ from reconciler.core.address import masked
 from reconciler.core.credentials import Credentials
 from reconciler.errors import Blocked, ReconcilerError, Transient
 
+UNSURE = "Whether the branch has the commit, the next look tells"
 _TOLD = 500
 """Characters of what the other side says that are told."""
 _STATUS = re.compile(r"^ ! \[[a-z ]+\] .* \(([^()]*)\)$", re.MULTILINE)
@@ -37,8 +38,9 @@ _OWNER_TODO = (
 _CHECKED_OUT_TODO = "Follow a bare repository: the branch is checked out there"
 
 
-def refusal(place: Place, said: str, keys: Credentials | None) -> ReconcilerError:
-    """The error for a push after which the branch is where it was. `said` is git's stderr, secrets masked.
+def refusal(place: Place, said: str, keys: Credentials | None, *, seen: bool) -> ReconcilerError:
+    """The error for a push that failed. `said` is git's stderr, secrets masked; `seen`: the branch was looked at
+    afterwards, and is where it was.
 
     It is Blocked where only a change helps, of a permission for example, and Transient otherwise.
     """
@@ -56,7 +58,7 @@ def refusal(place: Place, said: str, keys: Credentials | None) -> ReconcilerErro
     what = f"the push failed: {what}" + (f": {remote}" if remote and remote not in what else "")
     if _FORBIDDEN.search(f"{own} {remote}"):
         return _blocked(place, what, _WRITE_TODO)
-    return Transient(what, where=str(place), untouched=UNPUSHED, todo=todo or "It is tried again")
+    return Transient(what, where=str(place), untouched=UNPUSHED if seen else UNSURE, todo=todo or "It is tried again")
 
 
 def _of_status(place: Place, status: str, remote: str) -> ReconcilerError:

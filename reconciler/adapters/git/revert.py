@@ -3,7 +3,10 @@ other. Blocking; on the network thread.
 
 Nothing is written to the mirror. The commit is made in a repository of its own that borrows the mirror's objects and is
 thrown away, so that whatever ends this half-way leaves nothing that anybody reads. History is cut off there at the very
-commit that the branch has to be at: to git every other tip is a stranger, and is not overwritten. Nothing is forced.
+commit that the branch has to be at: to git every other tip is a stranger, and is not overwritten.
+
+Nothing is forced. The one option with that word in its name, a lease on that commit, only takes away: a plain push
+would be a fast-forward from there, too, but it would also make a branch anew that somebody has just deleted.
 
 An answer that got lost does no harm either: where a push has failed, the branch is looked at again, and what is there
 decides what it was.
@@ -22,7 +25,7 @@ from reconciler.adapters.git.access import PUSH_PREFIX
 from reconciler.adapters.git.address import Place, address_of, split_path
 from reconciler.adapters.git.mirror import Mirror
 from reconciler.adapters.git.process import GitFailed, GitTimedOut, GitTooLarge, Runner, local_push_config
-from reconciler.adapters.git.pushing import refusal
+from reconciler.adapters.git.pushing import UNSURE, refusal
 from reconciler.adapters.git.signers import Refused
 from reconciler.adapters.git.signing import UNPUSHED, Signing, signing, write_private
 from reconciler.adapters.git.trees import Entry, find_entry, with_identity
@@ -31,8 +34,9 @@ from reconciler.core.address import is_local
 from reconciler.core.credentials import Credentials
 from reconciler.core.gitref import RefKind, commit_fault
 from reconciler.core.revert import Revert, message
-from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
+from reconciler.errors import Blocked, Conflict, Invalid, Transient
 
+_GONE = "gone"
 _PUSH = ("push", "--no-progress", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
 
 
@@ -160,7 +164,9 @@ class Reverter:
 
     def _push(self, desk: _Desk, commit: str, place: Place, keys: Credentials | None, deadline: float) -> None:
         env = _as_owner(desk.folder) if is_local(place.url) else {}
-        command = (*_PUSH, "--", address_of(place.url), f"{commit}:refs/heads/{place.ref.text}")
+        ref = f"refs/heads/{place.ref.text}"
+        lease = f"--force-with-lease={ref}:{place.commit}"
+        command = (*_PUSH, lease, "--", address_of(place.url), f"{commit}:{ref}")
         try:
             desk.run(*command, deadline=deadline, env=env)
         except (GitFailed, GitTimedOut, GitTooLarge) as failure:
@@ -171,14 +177,17 @@ class Reverter:
             if found not in ("", place.commit):
                 raise _overtaken(place, found) from None
             if isinstance(failure, GitFailed) and said:
-                raise refusal(place, self._git.masked(said.decode(errors="replace")), keys) from None
+                told = self._git.masked(said.decode(errors="replace"))
+                raise refusal(place, told, keys, seen=bool(found)) from None
             raise _unknown(place, failure) from None
 
     def _seen(self, deadline: float) -> str:
-        """Where the branch is after a push that failed; '' if that cannot be found out now."""
+        """Where the branch is after a push that failed; '' if that cannot be found out now, `_GONE` if nowhere."""
         try:
             return self._mirror.tip(self._git, self._place, deadline).commit
-        except (GitFailed, GitTimedOut, ReconcilerError):
+        except Invalid:
+            return _GONE
+        except (GitFailed, GitTimedOut):
             return ""
 
     def _blocked(self, what: str, todo: str, place: Place) -> Blocked:
@@ -235,12 +244,12 @@ def _as_owner(folder: Path) -> Mapping[str, str]:
 
 
 def _overtaken(place: Place, found: str) -> Conflict:
-    what = f"the branch is at commit {found[:10]} by now: whoever came first stays"
+    where = "gone" if found == _GONE else f"at commit {found[:10]}"
+    what = f"the branch is {where} by now: whoever came first stays"
     return Conflict(what, where=str(place), untouched=UNPUSHED, todo="Nothing: the new commit is looked at")
 
 
 def _unknown(place: Place, failure: Exception) -> Transient:
     late = isinstance(failure, GitTimedOut)
     what = "git push did not finish in time and was ended" if late else f"git push failed: {failure}"
-    untouched = "Whether the branch has the commit, the next look tells"
-    return Transient(what, where=str(place), untouched=untouched, todo="Look at the server, or raise `timeout`")
+    return Transient(what, where=str(place), untouched=UNSURE, todo="Look at the server, or raise `timeout`")

@@ -174,6 +174,8 @@ class Outlet:
 
     def _recovered(self) -> None:
         self.back_off.succeeded()
+        if self.waiting:
+            self._settled.clear()
         if self._failing_since is not None:
             took = round(self.clock.now() - self._failing_since, 3)
             self.telemetry.emit(

@@ -12,10 +12,12 @@ from reconciler.core.action import NoteEvidence
 from reconciler.core.check import Check, Outcome, PrePromotion, Result, Series, Stage
 from reconciler.core.consent import is_approved
 from reconciler.core.evidence import Evidence
+from reconciler.core.job import gate_key
 from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Claim, format_time
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import evidence_manifest
+from reconciler.core.plan.preview import before_switch
 from reconciler.core.plan.view import View, is_known_good, nobody_serves, ref_of, was_serving
 from reconciler.core.window import open_at, opens_next
 
@@ -43,10 +45,11 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     done = {each: view.results[each] for each in series if each in view.results}
     if bad := [(each, result) for each, result in done.items() if result.outcome is not Outcome.PASSED]:
         return Gate(Phase.PROVING, _failure(bad), checks=frozenset(done), failed=True)
-    passed = found.passed | {each.check.key for each in done}
+    passed = found.passed | {gate_key(each.check, view.desired) for each in done}
     seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
     left = [each for each in series if each not in done]
     closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
+    closed = closed or _unquiet(view, seen)
     if closed is None:
         return None
     return replace(closed, checks=closed.checks | frozenset(done), evidence=replace(seen, awaiting=closed.awaiting))
@@ -60,7 +63,7 @@ def results_used(view: View, claim: Claim, target: LiveRevision) -> frozenset[Se
 def _all(view: View, claim: Claim, target: LiveRevision) -> list[Series]:
     """The checks of this promotion that are not on record as passed."""
     known = evidence_of(target, claim).passed
-    return [_series(each, claim, target) for each in _wanted(view).checks if each.key not in known]
+    return [_series(each, claim, target) for each in _wanted(view).checks if gate_key(each, view.desired) not in known]
 
 
 def evidence_of(target: LiveRevision | None, claim: Claim) -> Evidence:
@@ -142,11 +145,17 @@ def _outside(view: View, seen: Evidence) -> Gate | None:
     return Gate(Phase.WAITING, reason, None, opens, awaiting=seen.awaiting)
 
 
+def _unquiet(view: View, seen: Evidence) -> Gate | None:
+    """The preview Service is not where it belongs yet, or kube-proxy still follows it."""
+    waits = before_switch(view)
+    return Gate(Phase.PROGRESSING, waits.why, None, waits.until, awaiting=seen.awaiting) if waits else None
+
+
 OUTSIDE = "no release window is open"
 """How the reason begins while one is awaited."""
 
 
 def approval(view: View, target: LiveRevision) -> str:
     """Who approved the desired revision for this commit, in words; '' if nobody did."""
-    found = next(filter(None, (is_approved(view.desired, each.live) for each in target.workloads)), None)
-    return f"approved by {found.by}" if found else ""
+    found = next(filter(None, (is_approved(view.desired, each) for each in target.workloads)), None)
+    return f"approved {found}" if found else ""

@@ -12,6 +12,7 @@ from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.confirm import confirmed, has_arrived
 from reconciler.core.plan.manifests import Size, workload_manifest
+from reconciler.core.plan.preview import idle
 from reconciler.core.plan.promote import preconditions
 from reconciler.core.plan.retire import clean_up, drained_from
 from reconciler.core.plan.stand_in import stand_in
@@ -25,16 +26,18 @@ def hold(view: View, rejection: Rejection) -> Plan:
         return Plan(Phase.REJECTED, rejection.reason, (moved,))
     if arrived := _arrived(view):
         return Plan(Phase.REJECTED, rejection.reason, (arrived,))
-    target, due_down = view.target, _due_down(view, rejection)
+    target, due_down, (preview, preview_due) = view.target, _due_down(view, rejection), idle(view)
     if target is None or due_down is None or not _may_go(view, target) or view.now < due_down:
         leftovers, due = clean_up(view)
         wait = due_down if target and _may_go(view, target) else None
-        wake_at = min(filter(None, (due, wait)), default=None)
-        writes = (*leftovers, *stand_in(view), *upkeep_of_active(view), *_revert(view, rejection))
+        wake_at = min(filter(None, (due, wait, preview_due)), default=None)
+        writes = (*leftovers, *stand_in(view), *upkeep_of_active(view), *preview, *_revert(view, rejection))
         return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), wake_at)
     leftovers, due = clean_up(view, going=target.workloads)
-    writes = (*leftovers, *_scale_down(view, rejection), *upkeep_of_active(view), *_revert(view, rejection))
-    return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), due)
+    kept = (*upkeep_of_active(view), *preview, *_revert(view, rejection))
+    writes = (*leftovers, *_scale_down(view, rejection), *kept)
+    wake_at = min(filter(None, (due, preview_due)), default=None)
+    return Plan(Phase.REJECTED, rejection.reason, (*preconditions(view, writes), *writes), wake_at)
 
 
 def _arrived(view: View) -> Remember | None:

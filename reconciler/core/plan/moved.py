@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.core.model import LABEL_REVISION
-from reconciler.core.observed import SWITCH_MANAGER, Front
+from reconciler.core.observed import OUR_MANAGERS, Front
 from reconciler.core.place import Place, manager_of
 
 
 def moved_by_hand(front: Front | None) -> str:
     """Why the route is put back. Both values are fields of `switched`: what it led to, and what it leads to."""
     told = "the backends had been changed by hand" if front and front.kind == "Ingress" else _SELECTOR
-    who = next((each for each in _writers(front) if each not in ("", SWITCH_MANAGER)), "") if front else ""
+    who = next((each for each in _writers(front) if each not in ("", *OUR_MANAGERS)), "") if front else ""
     return f"{told}, by {who}" if who else told
 
 

@@ -20,6 +20,7 @@ from reconciler.core.plan.extras import note_before
 from reconciler.core.plan.gate import Gate, approval, closed_gate, note_of, results_used, unready_since
 from reconciler.core.plan.kept import is_spent
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
+from reconciler.core.plan.preview import bring_up, require_free
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -90,10 +91,10 @@ def _meanwhile(view: View, phase: Phase, reason: str, applies: tuple[Apply, ...]
     if moved := put_back(view):
         return Plan(phase, moved.reason, (moved,))
     leftovers, due = clean_up(view)
-    writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view))
-    noted = (used,) if (used := note_before(view)) else ()
+    writes = (*leftovers, *applies, *stand_in(view), *upkeep_of_active(view), *bring_up(view))
+    noted, free = (used,) if (used := note_before(view)) else (), require_free(view)
     wake_at = min(filter(None, (wake_at, due)), default=None)
-    return Plan(phase, reason, (*preconditions(view, writes), *_room(view, applies), *noted, *writes), wake_at)
+    return Plan(phase, reason, (*preconditions(view, writes), *free, *_room(view, applies), *noted, *writes), wake_at)
 
 
 def _room(view: View, applies: tuple[Apply, ...]) -> tuple[RequireRoom, ...]:

@@ -21,6 +21,7 @@ from reconciler.core.plan.cutover import cut_over
 from reconciler.core.plan.extras import note_after, note_before, tend
 from reconciler.core.plan.kept import is_idle
 from reconciler.core.plan.manifests import remember, switch_manifest
+from reconciler.core.plan.preview import idle
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.trial import Trial, ended, go_back, trial_of
 from reconciler.core.plan.upkeep import front_repairs, repairs
@@ -57,11 +58,11 @@ def _settle(view: View, trial: Trial | None) -> Plan:
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
         return Plan(phase, reason, (*applies, remember(front, forgotten, "rejection_cleared"), *last))
-    leftovers, due = clean_up(view)
+    (leftovers, due), (preview, preview_due) = clean_up(view), idle(view)
     # What the API server may refuse for good goes last, and a note of what there is no more after all of it.
-    actions = (*applies, *leftovers, *last, *tend(view))
+    actions = (*applies, *leftovers, *last, *tend(view), *preview)
     unused = None if actions else note_after(view)
-    wake_at = min(filter(None, (due, trial.wake_at if trial else None)), default=None)
+    wake_at = min(filter(None, (due, preview_due, trial.wake_at if trial else None)), default=None)
     return Plan(phase, reason, (unused,) if unused else actions, wake_at)
 
 

@@ -14,7 +14,7 @@ from reconciler.core.ignore import as_left
 from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.memory import Active, Cause, Claim, Doom, Memory, Rejection
 from reconciler.core.model import Component, Desired, Manifest
-from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, Config, Front, Observed, led_to
+from reconciler.core.observed import OUR_MANAGERS, Config, Front, Observed, led_to
 from reconciler.core.phase import Phase
 from reconciler.core.place import manager_of
 
@@ -127,7 +127,7 @@ def compared(view: View, manifest: Manifest, live: Manifest) -> tuple[Manifest, 
 
 
 def _somebody_else(manager: str) -> str:
-    return "" if manager in (APPLY_MANAGER, SWITCH_MANAGER, SCALE_MANAGER) else manager
+    return "" if manager in OUR_MANAGERS else manager
 
 
 def claim_of(view: View) -> Claim:

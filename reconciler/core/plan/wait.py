@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
+from reconciler.core.plan.preview import idle
 from reconciler.core.plan.promote import preconditions
 from reconciler.core.plan.retire import clean_up
 from reconciler.core.plan.stand_in import stand_in
@@ -27,5 +28,7 @@ def wait(view: View, why: str) -> Plan:
     if moved := put_back(view):
         return Plan(Phase.APPLYING, why, (moved,))
     leftovers, due = clean_up(view)
-    writes = (*leftovers, *stand_in(view), *upkeep_of_active(view))
-    return Plan(Phase.APPLYING, why, (*preconditions(view, writes), *writes), due)
+    preview, preview_due = idle(view)
+    writes = (*leftovers, *stand_in(view), *upkeep_of_active(view), *preview)
+    wake_at = min(filter(None, (due, preview_due)), default=None)
+    return Plan(Phase.APPLYING, why, (*preconditions(view, writes), *writes), wake_at)

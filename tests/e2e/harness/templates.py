@@ -16,6 +16,14 @@ kind: NetworkPolicy
 metadata: {name: my-app}
 spec: {podSelector: {matchLabels: {app: my-app}}, policyTypes: [Ingress], ingress: [{}]}
 """
+PREVIEW = """\
+apiVersion: v1
+kind: Service
+metadata: {name: '{{ preview_service }}'}
+spec:
+  selector: {app: '{{ app }}', bluegreen.reconciler/revision: '{{ revision }}'}
+  ports: [{name: http, port: 80, targetPort: http}]
+"""
 SERVICE_ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: my-app}\n"
 
 

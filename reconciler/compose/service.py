@@ -1,73 +1,37 @@
-"""The only place where adapters are wired to the app: a daemon that runs, and a workbench for the one-shot commands."""
+"""A daemon that runs: what wakes it from outside, what it is reloaded by, and how it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from reconciler import __version__
 from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.files import FileWatcher, Watch
 from reconciler.adapters.git import (
-    AllowedSigners,
-    Author,
-    GitRepository,
-    Keyring,
-    Keys,
-    LocalRepository,
     Mirrors,
-    Policy,
-    keys_of_folder,
-    keys_of_secret,
     local_git_dir,
-    no_keys,
 )
-from reconciler.adapters.notify import Notifier, address_fault, address_of, open_service
-from reconciler.adapters.schemas import KubernetesSchemas
+from reconciler.adapters.notify import Notifier, open_service
 from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
+from reconciler.app.analysis import Analyst
 from reconciler.app.daemon import Daemon
-from reconciler.app.loop import keep_going
-from reconciler.app.oneshot import Workbench
 from reconciler.app.settings import Settings, load_settings
-from reconciler.app.settings_notifications import ChannelSettings
 from reconciler.app.settings_source import (
-    ANY_ACCOUNT,
-    ANY_NAMESPACE,
-    PushSettings,
-    SecretName,
     SourceSettings,
-    VerifySettings,
 )
+from reconciler.compose.wiring import Options, Work, channel_address, prober_of, repository_of, spawn
 from reconciler.core.address import is_local
 from reconciler.core.event import event
-from reconciler.core.gitref import GitRef, RefKind
-from reconciler.core.glob import pattern_fault
-from reconciler.core.policy import ANY_KIND
-from reconciler.core.powers import power_fault
-from reconciler.core.target import ANY_HOST
-from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
-from reconciler.ports import Cluster, Schemas
+from reconciler.core.gitref import RefKind
+from reconciler.core.probe import PrometheusServer
+from reconciler.errors import Invalid, ReconcilerError, Transient
 from reconciler.web.webhook import Webhooks
-
-Work = Callable[[], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says: the configuration file, how to reach the cluster, where mirrors are kept."""
-
-    config: Path
-    data_dir: Path
-    kubeconfig: str | None = None
-    context: str | None = None
 
 
 async def run_daemon(options: Options) -> None:
@@ -78,8 +42,14 @@ async def run_daemon(options: Options) -> None:
     running = _Running(options, clock)
     cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn, clock.now)
     running.log = EventLog(clock.now, cluster.post_event)
-    mirrors = Mirrors(options.data_dir)
-    running.daemon = Daemon(cluster, running.log, clock, lambda source: _repository(source, mirrors, cluster))
+    mirrors, prober = Mirrors(options.data_dir), prober_of(api, lambda: running.prometheus, clock)
+    running.daemon = Daemon(
+        cluster,
+        running.log,
+        clock,
+        lambda source: repository_of(source, mirrors, cluster),
+        lambda wake: Analyst(prober, running.log, clock, wake),
+    )
     try:
         await running.run(settings)
     finally:
@@ -99,6 +69,7 @@ class _Running:
     options: Options
     clock: SystemClock
     look_again: float = _LOOK_AGAIN
+    prometheus: PrometheusServer | None = None
     daemon: Daemon = field(init=False)
     log: EventLog = field(init=False)
     _out_since: dict[str, float] = field(default_factory=dict)
@@ -113,7 +84,7 @@ class _Running:
 
     def spawn(self, name: str, work: Work) -> asyncio.Task[None]:
         """Starts a task that goes on for ever, bugs notwithstanding."""
-        return _spawn(name, work, self.log, self.clock)
+        return spawn(name, work, self.log, self.clock)
 
     async def run(self, settings: Settings) -> None:
         """Starts everything, waits for the signal, ends everything.
@@ -123,7 +94,7 @@ class _Running:
         began = self.clock.now()
         self._files = FileWatcher()
         self._webhooks = Webhooks(self.daemon.wake_source, self.log, self.clock, read_secret)
-        source_of, address = self.daemon.source_of, partial(_address, self.daemon.cluster)
+        source_of, address = self.daemon.source_of, partial(channel_address, self.daemon.cluster)
         self._notifier = Notifier(self.log, self.clock, self.spawn, source_of, address, open_service)
         self.log.heard = self._notifier.offer
         self._listen()
@@ -208,6 +179,8 @@ class _Running:
         except Invalid:
             await self._webhooks.apply(before)
             raise
+        changed |= self.prometheus != settings.prometheus
+        self.prometheus = settings.prometheus
         return await self._notifier.apply(settings.notifications) or changed
 
     async def _asked_to_reload(self) -> None:
@@ -265,139 +238,11 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _spawn(name: str, work: Work, log: EventLog, clock: SystemClock) -> asyncio.Task[None]:
-    return asyncio.create_task(keep_going(name, work, log, clock), name=name)
-
-
 def _tells_by_files(source: SourceSettings) -> bool:
     """Whether a change of what it follows shows on this machine's disk. A commit does not change."""
     return is_local(source.url) and source.ref.kind is not RefKind.COMMIT and not source.suspend
 
 
-def _repository(source: SourceSettings, mirrors: Mirrors, cluster: Cluster | None) -> GitRepository:
-    policy = _policy(source.verify) if source.verify else None
-    # What was accepted by other rules is not known to this source.
-    keeper = f"{source.name}\0{source.verify}" if source.verify else source.name
-    return GitRepository(
-        source.url,
-        source.ref,
-        mirrors,
-        timeout=source.timeout,
-        keys=_keys(source, cluster),
-        keeper=keeper,
-        policy=policy,
-        author=_author(source.push),
-    )
-
-
-def _author(push: PushSettings) -> Author:
-    return Author(push.name, push.email, Path(push.signing_key) if push.signing_key else None)
-
-
-def _keys(source: SourceSettings, cluster: Cluster | None) -> Keys:
-    if source.credentials:
-        return keys_of_folder(source.credentials, source.url)
-    secret = source.secret
-    if secret is None:
-        return no_keys
-    read = partial(cluster.secret, secret.namespace, secret.name) if cluster else partial(_no_cluster, secret)
-    return keys_of_secret(read, str(secret), source.url)
-
-
-async def _address(cluster: Cluster, channel: ChannelSettings) -> str:
-    return await address_of(channel, lambda secret: cluster.secret(secret.namespace, secret.name))
-
-
-async def _no_cluster(secret: SecretName) -> Mapping[str, bytes]:
-    raise Blocked(
-        "the source's credentials are in the cluster, which this command does not talk to",
-        where=f"Secret {secret}",
-        untouched="Nothing was read",
-        todo="Use `reconciler plan`, or a folder (`credentials`) instead of secretRef",
-    )
-
-
-def _policy(verify: VerifySettings) -> Policy:
-    signers, keyring = verify.allowed_signers, verify.keyring
-    return Policy(AllowedSigners(Path(signers)) if signers else Keyring(Path(keyring)), every=verify.every)
-
-
 def _told(error: ReconcilerError, untouched: str) -> dict[str, str]:
     fields = {"reason": error.located, "untouched": error.untouched or untouched}
     return {**fields, "todo": error.todo} if error.todo else fields
-
-
-def schemas(version: str) -> Schemas:
-    """What that version of Kubernetes knows of objects' fields. Raises `Invalid` if that is not known here."""
-    return KubernetesSchemas.of(version)
-
-
-def check_channels(config: Path) -> None:
-    """Raises `Invalid`, with a line for each channel of the configuration whose service cannot have the address that
-    its file holds. What is in a Secret, or in a file that is not on this machine, is not known and not checked."""
-    channels = [each for each in load_settings(config).notifications if Path(each.url_file).is_file()]
-    if faults := [f"{each.where}: {fault.located}" for each in channels if (fault := address_fault(each))]:
-        raise Invalid("\n".join(faults))
-
-
-@asynccontextmanager
-async def checkbench(repository: Path, ref: str, pattern: str, powers: Sequence[str] = ()) -> AsyncIterator[Workbench]:
-    """For a check of one commit of a local repository, without a configuration: every namespace and account is allowed
-    there, but no power other than `powers`."""
-    if fault := pattern_fault(pattern):
-        raise Invalid(f"the pattern {fault}", where="--apps")
-    for power in powers:
-        if fault := power_fault(power):
-            raise Invalid(f"`{power}` {fault}", where="--allow-power")
-    source = SourceSettings(
-        "repository",
-        str(repository),
-        GitRef(RefKind.COMMIT, ref),
-        interval=3600.0,
-        timeout=60.0,
-        apps=pattern,
-        namespaces=ANY_NAMESPACE,
-        service_accounts=ANY_ACCOUNT,
-        powers=tuple(powers),
-        kinds=ANY_KIND,
-        check_hosts=ANY_HOST,
-    )
-    with TemporaryDirectory() as scratch:
-        local = LocalRepository(repository, ref, Path(scratch))
-        async with Workbench(Settings((source,), ()), SystemClock(), lambda _: local) as bench:
-            await bench.discover()
-            if bench.is_empty:
-                raise Invalid(
-                    f"no file matches {pattern}", where=f"{ref} of {repository}", todo="Correct --apps or --ref"
-                )
-            yield bench
-
-
-@asynccontextmanager
-async def workbench(options: Options, *, with_cluster: bool = True) -> AsyncIterator[Workbench]:
-    """What the one-shot commands work on: configuration, repositories and (unless told not to) the cluster."""
-    settings = load_settings(options.config)
-    mirrors = Mirrors(options.data_dir)
-    clock = SystemClock()
-    cluster: KubernetesCluster | None = None
-    bench = Workbench(settings, clock, lambda source: _repository(source, mirrors, cluster))
-    if not with_cluster:
-        async with bench:
-            await bench.discover()
-            yield bench
-        return
-    api = await connect(options.kubeconfig, options.context)
-    cluster = KubernetesCluster(
-        api, bench.changed, bench.outage, lambda _: None, lambda name, work: _spawn(name, work, log, clock), clock.now
-    )
-    log = EventLog(clock.now, cluster.post_event)
-    bench.join(cluster, log)
-    poster = asyncio.create_task(log.run())
-    try:
-        async with bench:
-            await bench.discover()
-            yield bench
-        await log.flush()
-    finally:
-        poster.cancel()
-        await cluster.close()
