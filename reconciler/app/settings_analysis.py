@@ -192,6 +192,13 @@ def without_server(analyses: _Analyses) -> Iterator[Problem]:
             yield Problem((*path, "prometheus"), "has no `address`, and the configuration has no `prometheus`")
 
 
+def preview_fault(analyses: _Analyses) -> str:
+    """Why a strategy with these analyses cannot do without a `previewService`, or ''."""
+    asking = (check.name for _, check in _checks(analyses) if check.http and check.http.target == "previewService")
+    name = next(asking, "")
+    return f"check `{name}` asks the preview Service, but there is no `previewService`" if name else ""
+
+
 def _checks(analyses: _Analyses) -> Iterator[tuple[tuple[Key, ...], _Check]]:
     for stage, analysis in zip(("prePromotionAnalysis", "postPromotionAnalysis"), analyses, strict=True):
         for index, check in enumerate(analysis.checks if analysis else ()):

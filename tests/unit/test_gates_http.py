@@ -238,10 +238,10 @@ async def test_a_body_that_drips_ends_with_the_time() -> None:
 
 
 async def test_nothing_is_decompressed() -> None:
-    bomb = gzip.compress(b"0" * (50 << 20))
+    small = gzip.compress(b"0" * 1000)
 
     async def handler(_request: web.BaseRequest) -> web.Response:
-        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+        return web.Response(body=small, headers={"Content-Encoding": "gzip"})
 
     async with serving(handler) as port:
         probe = HttpProbe(success=Conditions(((200, 200),), body=(Test(Operator.CONTAINS, "0000000000"),)))
@@ -370,10 +370,10 @@ async def test_through_the_api_server(handler: Handler, outcome: str) -> None:
 
 
 async def test_nothing_of_a_check_goes_over_what_the_api_server_is_told_of_us(tmp_path: Path) -> None:
-    seen: list[tuple[str, str | None, str | None, str | None]] = []
+    seen: list[tuple[str, list[str], list[str], list[str]]] = []
 
     async def api_server(request: web.BaseRequest) -> web.Response:
-        get = request.headers.get
+        get = request.headers.getall
         seen.append((request.raw_path, get("Authorization"), get("Impersonate-User"), get("X-A")))
         return web.Response(status=302, headers={"Location": "http://127.0.0.1:1/elsewhere"})
 
@@ -384,7 +384,7 @@ async def test_nothing_of_a_check_goes_over_what_the_api_server_is_told_of_us(tm
                 api,
                 "GET",
                 "/api/v1/namespaces/web/pods/x:80/proxy/a%20b?c=%2F",
-                headers={"authorization": "Bearer theirs", "impersonate-user": "admin", "X-A": "b"},
+                headers={"AUTHORIZATION": "Bearer theirs", "IMPERSONATE-USER": "admin", "X-A": "b"},
                 body=None,
                 limit=aiohttp.ClientTimeout(LONG),
                 account=Account("web", "deployer"),
@@ -394,4 +394,4 @@ async def test_nothing_of_a_check_goes_over_what_the_api_server_is_told_of_us(tm
         finally:
             await api.close()  # type: ignore[no-untyped-call]
     account = "system:serviceaccount:web:deployer"
-    assert seen == [("/api/v1/namespaces/web/pods/x:80/proxy/a%20b?c=%2F", "Bearer ours", account, "b")]
+    assert seen == [("/api/v1/namespaces/web/pods/x:80/proxy/a%20b?c=%2F", ["Bearer ours"], [account], ["b"])]

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.app.discovery import parse_app_file
 from reconciler.app.settings import parse_settings
+from reconciler.app.settings_analysis import PreAnalysisModel, pre_promotion_of, preview_fault
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.check import Check, Inconclusive, PostPromotion, PrePromotion
 from reconciler.core.gitref import branch
@@ -262,3 +263,14 @@ def test_what_is_no_host_is_told() -> None:
         text = f"sources:\n- {{name: a, url: /x, allow: {{checkHosts: [{host}]}}}}\napps: []\n"
         with pytest.raises(Invalid, match=r"c\.yaml:2: sources\[0\].allow.checkHosts\[0\]: must be a host"):
             parse_settings(text, "c.yaml")
+
+
+def test_who_asks_the_preview_service_needs_one() -> None:
+    def analysis(http: dict[str, Any]) -> PreAnalysisModel:
+        return PreAnalysisModel.model_validate({"checks": [{"name": "a", "http": {}}, {"name": "b", "http": http}]})
+
+    assert preview_fault((None, None)) == preview_fault((analysis({}), None)) == ""
+    said = "check `b` asks the preview Service, but there is no `previewService`"
+    assert preview_fault((analysis({"target": "previewService"}), None)) == said
+    [_, check] = pre_promotion_of(analysis({"target": "previewService"}), "shop-preview").checks
+    assert check.probe == HttpProbe(target=Target.PREVIEW, service="shop-preview")
