@@ -361,8 +361,10 @@ def test_a_failed_revision_that_is_wanted_again_has_to_prove_itself_again() -> N
     world = _failed()
     world.commit("v1.0.0")
     world.run()
+    world.told.events.clear()
     world.commit("v2.0.0")
     assert world.run().phase is Phase.WATCHING
+    assert "rolled_back" not in events(world), "it is a release like any other"
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
         to,
         source,
         began=claim.since,
-        rollback=view.memory.former(to.revision) is not None and (source is None or source.revision != to.revision),
+        rollback=is_known_good(view) and (source is None or source.revision != to.revision),
         reason=reason or _why_switch(view, source),
         over=move.over,
         along=moves,
