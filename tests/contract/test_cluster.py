@@ -23,7 +23,8 @@ from reconciler.app.loop import keep_going
 from reconciler.core.action import Ref
 from reconciler.core.event import event
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest, Strategy
-from reconciler.core.observed import APPLY_MANAGER, SWITCH_MANAGER, observe
+from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, observe
+from reconciler.core.place import manager_of
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from reconciler.ports import Cluster
 from tests.fakes.clock import FakeClock
@@ -146,6 +147,19 @@ async def test_an_apply_removes_what_its_manager_no_longer_sends(subject: Subjec
     first = await subject.cluster.apply(config_map(subject, a="1", b="2"), APPLY_MANAGER, None)
     second = await subject.cluster.apply(config_map(subject, a="1"), APPLY_MANAGER, ref(first))
     assert second["data"] == {"a": "1"}
+
+
+async def test_a_field_applied_by_another_manager_changes_nothing_else_and_is_taken_over(subject: Subject) -> None:
+    """A former revision is scaled to zero by an apply of one field alone, and up again by one of all that it is."""
+    first = await subject.cluster.apply(config_map(subject, a="1", b="2"), APPLY_MANAGER, None)
+    meta = {"name": first["metadata"]["name"], "namespace": subject.namespace}
+    alone = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"b": "0"}}
+    down = await subject.cluster.apply(alone, SCALE_MANAGER, ref(first))
+    assert (down["data"], down["metadata"]["labels"]) == ({"a": "1", "b": "0"}, first["metadata"]["labels"])
+    assert [manager_of(down, ("data", each)) for each in "ab"] == [APPLY_MANAGER, SCALE_MANAGER]
+    up = await subject.cluster.apply(config_map(subject, a="1", b="2"), APPLY_MANAGER, ref(down))
+    assert up["data"] == {"a": "1", "b": "2"}
+    assert manager_of(up, ("data", "b")) == APPLY_MANAGER
 
 
 async def test_an_apply_from_an_old_state_is_a_conflict(subject: Subject) -> None:
