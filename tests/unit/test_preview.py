@@ -15,12 +15,14 @@ from reconciler.app.discovery import parse_app_file
 from reconciler.app.oneshot import Sight
 from reconciler.app.roster import Seen, roster
 from reconciler.app.settings import parse_settings
+from reconciler.core.check import Check, Outcome, PostPromotion, PrePromotion
 from reconciler.core.front import route_of
 from reconciler.core.model import LABEL_APP, LABEL_REVISION, App, Manifest
 from reconciler.core.phase import Phase
 from reconciler.core.plan import forecast
 from reconciler.core.plan.preview import LAG, SYNC_PERIOD, WHOLE_SECONDS
 from reconciler.core.preview import ANNOTATION_PREVIEW
+from reconciler.core.probe import HttpProbe
 from reconciler.core.removal import mark_of, next_step
 from reconciler.core.render import render
 from reconciler.errors import Blocked, Invalid
@@ -48,11 +50,20 @@ TO_ACTIVE = named(preview_idles_on_active=True)
 def of(app: App) -> World:
     """A world in which v1.0.0 of the app is active, and alone."""
     world = World(app, own_templates(preview=PREVIEW) if app.templates else None)
-    assert world.release("v1.0.0").phase is Phase.STABLE
-    world.advance(10)
+    world.verdicts.outcomes = {"errors": Outcome.PASSED, "smoke": Outcome.PASSED}
+    world.release("v1.0.0")
+    if not app.strategy.auto_promotion:
+        approve(world, "v1.0.0")
+        world.run()
+    world.advance(100)
     assert world.run().phase is Phase.STABLE
     forget(world)
     return world
+
+
+def approve(world: World, version: str) -> None:
+    revision = next(each.revision for each in world.observed.revisions if each.version == version)
+    world.approve(revision, world.repository.branches["main"])
 
 
 def forget(world: World) -> None:
@@ -386,6 +397,54 @@ def test_of_an_app_of_several_workloads_it_is_one_of_the_templates() -> None:
     assert len(world.observed.preview.endpoints) == 2
     world.advance(QUIET)
     assert world.run().phase is Phase.RETAINING
+
+
+# --- gates, and the analysis after the switch ---
+
+
+def test_while_an_approval_is_awaited_it_shows_what_is_to_be_approved() -> None:
+    world = of(named(ORDINARY, auto_promotion=False))
+    world.release("v2.0.0")
+    assert world.run().phase is Phase.WAITING
+    edit(world, selector={"app": "another"})
+    world.run()
+    assert (led(world), world.active_version) == ("v2.0.0", "v1.0.0")
+    approve(world, "v2.0.0")
+    assert not switches(world), "it has just been put back"
+    world.advance(QUIET)
+    assert world.run().phase is Phase.RETAINING
+
+
+def test_what_a_check_came_to_is_kept_while_kube_proxy_follows() -> None:
+    smoke = Check("smoke", HttpProbe())
+    world = of(named(ORDINARY, pre_promotion=PrePromotion((smoke,))))
+    world.daemon.analyst.begun.clear()
+    begin(world, "v2.0.0")
+    world.controllers.everything()
+    assert world.daemon.settle().phase is Phase.PROGRESSING
+    begun = len(world.daemon.analyst.begun)
+    world.advance(QUIET)
+    world.verdicts.outcomes.clear()
+    assert world.run().phase is Phase.RETAINING
+    assert len(world.daemon.analyst.begun) == begun == 1
+
+
+def test_when_an_analysis_fails_traffic_goes_back_at_once_and_the_preview_after_it() -> None:
+    errors = PostPromotion(60.0, (Check("errors", HttpProbe()),))
+    world = of(named(ORDINARY, post_promotion=errors, preview_idles_on_active=True))
+    world.verdicts.outcomes = {"errors": Outcome.FAILED}
+    begin(world, "v2.0.0")
+    world.controllers.everything()
+    world.daemon.settle()
+    world.advance(QUIET)
+    assert world.run().phase is Phase.REJECTED
+    assert (led(world), world.active_version) == ("v2.0.0", "v1.0.0")
+    world.advance(SYNC_PERIOD)
+    world.run()
+    assert led(world) == "v1.0.0"
+    world.release("v1.0.0")
+    begin(world, "v2.0.0")
+    assert led(world) == "v2.0.0", "what failed has to prove itself again"
 
 
 # --- hands ---
