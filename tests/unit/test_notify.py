@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
@@ -32,7 +33,7 @@ from reconciler.core.notice_text import Message
 from reconciler.errors import Blocked, Invalid, Transient
 from tests.fakes.services import MailService, WebService
 
-SOON = 20.0
+SOON = 60.0
 """Seconds that something is awaited for; reaching them fails the test."""
 SECRET = "hunter2-do-not-tell"
 SLOW = 60.0
@@ -459,3 +460,24 @@ def test_what_a_plugin_does_at_its_end_is_done_where_it_is_closed() -> None:
     thread.start()
     thread.join(SOON)
     assert ended and threading.get_ident() not in ended
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_complaint(bench: Bench) -> None:
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    gate, threads = threading.Event(), Threads("x")
+
+    def fail() -> None:
+        gate.wait()
+        raise Transient("too late")
+
+    task = asyncio.create_task(threads.run(fail, SLOW))
+    await bench.until(lambda: any(each.name == "x" for each in threading.enumerate()))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    gate.set()
+    await bench.until(lambda: not any(each.name == "x" for each in threading.enumerate()))
+    await asyncio.sleep(0)  # what the thread left on the loop
+    del task
+    gc.collect()
+    assert complaints == []

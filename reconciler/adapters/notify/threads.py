@@ -42,16 +42,17 @@ class Threads:
                 return await asyncio.shield(future)
         except TimeoutError:
             self._hanging.add(future)
-            future.add_done_callback(self._came_back)
+            future.add_done_callback(self._hanging.discard)
             raise Transient(f"took longer than {seconds:g} s", todo="Find out why the service is slow") from None
 
     def leave(self, work: Callable[[], None]) -> None:
         """Has `work` done in a thread, and does not wait for it or look what comes of it."""
-        self._begun(work).add_done_callback(self._came_back)
+        self._begun(work)
 
     def _begun(self, work: Callable[[], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        future.add_done_callback(_seen)
 
         def deliver(settle: Callable[[Any], None], outcome: Any) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -70,7 +71,8 @@ class Threads:
         threading.Thread(target=run, name=self.name, daemon=True).start()
         return future
 
-    def _came_back(self, future: asyncio.Future[Any]) -> None:
-        self._hanging.discard(future)
-        if not future.cancelled():
-            future.exception()  # seen, so that asyncio does not complain of it
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """So that asyncio does not complain of a failure that nobody waits for any more."""
+    if not future.cancelled():
+        future.exception()
