@@ -60,7 +60,7 @@ class _Strategy(Model):
     )
     auto_promotion_seconds: Annotated[Seconds, at_least(0.0)] | None = Field(
         default=None,
-        description="Without autoPromotionEnabled: switch by itself after waiting for an approval that long.",
+        description="With autoPromotionEnabled: wait that long before the switch. An approval shortens it.",
         json_schema_extra={"examples": ["1h"]},
     )
     preview_service: ServiceName | None = Field(
@@ -117,6 +117,14 @@ class _Strategy(Model):
         fault = preview_fault((self.pre_promotion_analysis, self.post_promotion_analysis))
         if fault and not self.preview_service:
             raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def _timer_has_an_effect(self) -> Self:
+        if self.auto_promotion_seconds is not None and not self.auto_promotion_enabled:
+            raise ValueError(
+                "has autoPromotionSeconds, which has no effect without autoPromotionEnabled: leave out one"
+            )
         return self
 
 

@@ -16,6 +16,7 @@ from reconciler.core.text import did_you_mean
 from reconciler.errors import Invalid
 
 _TYPES = {
+    "bool_type": "must be `true` or `false`",
     "string_type": "must be text",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",

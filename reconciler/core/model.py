@@ -63,8 +63,9 @@ class Strategy:
     `revision_history_limit`: how many former revisions are kept with no pods after their retention.
 
     Between "every pod is ready" and the switch stand, in this order, `pre_promotion`, an approval unless
-    `auto_promotion` (or `auto_promotion_after` seconds have passed without one), and the release windows. After the
-    switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes Git say so, too.
+    `auto_promotion` (with `auto_promotion_after`: until so many seconds have passed without one), and the release
+    windows. After the switch, `post_promotion` watches it; if that fails, traffic goes back, and `revert_in_git` makes
+    Git say so, too.
     `approval_file`, relative to the app's folder, holds revisions that are approved by a commit; '': there is none.
 
     `preview_service` leads to a new revision while that is proved ('': there is none). It stays where it is afterwards,

@@ -192,7 +192,7 @@ def _awaiting(**more: object) -> World:
     world.advance(100)
     world.run()
     world.told.events.clear()
-    world.app = app(auto_promotion=False, **more)
+    world.app = app(**{"auto_promotion": False, **more})
     world.restart()
     return world
 
@@ -224,7 +224,7 @@ def test_waiting_is_told_once_also_after_a_restart() -> None:
 
 
 def test_it_goes_by_itself_after_a_while_if_that_is_asked_for() -> None:
-    world = _awaiting(auto_promotion_after=30.0)
+    world = _awaiting(auto_promotion=True, auto_promotion_after=30.0)
     assert world.release("v2.0.0").phase is Phase.WAITING
     world.advance(20)
     world.restart()

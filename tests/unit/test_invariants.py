@@ -350,7 +350,6 @@ class WalkWithGates(Walk):
         strategy=replace(
             APP.strategy,
             pre_promotion=PrePromotion((Check("smoke", HttpProbe()),), soak=5.0),
-            auto_promotion=False,
             auto_promotion_after=60.0,
             post_promotion=PostPromotion(20.0, (Check("errors", HttpProbe()),)),
         ),

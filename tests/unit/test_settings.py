@@ -241,7 +241,6 @@ extra: 1
         "c.yaml:13: apps[0].path: must not climb out with `..`",
         "c.yaml:14: apps[0].versionFile: must be relative, without a `/` at its beginning",
         "c.yaml:16: apps[1].source: there is no source `shp` (did you mean `shop`?)",
-        "c.yaml:17: apps[1].strategy.autoPromotionEnabled: only `true` works: approvals are not in this version",
         "c.yaml:17: apps[1].strategy.scaleDownDelay: is no duration: write it like `30s`, `10m`, `1h30m` or `500ms`",
         "c.yaml:17: apps[1].strategy.progresDeadline: unknown key (did you mean `progressDeadline`?)",
         "c.yaml:18: apps[2].name: another app has this name already (b, apps[1])",
@@ -249,7 +248,7 @@ extra: 1
         "c.yaml:21: apps[2].strategy: another app has this active Service already (default/svc, apps[1])",
         "c.yaml:22: apps[3].name: must begin with a letter, as a Service's name; or set `strategy.activeService`",
         "c.yaml:23: apps[3].namespace: may only hold a-z, 0-9 and `-`, and must begin and end with a letter or digit",
-        "c.yaml:25: apps[3].strategy.autoPromotionEnabled: only `true` works: approvals are not in this version",
+        "c.yaml:25: apps[3].strategy.autoPromotionEnabled: must be `true` or `false`",
         "c.yaml:25: apps[3].strategy.progressDeadline: must be a duration, like `30s` or `10m`",
         "c.yaml:26: extra: unknown key",
     ]

@@ -121,16 +121,19 @@ def _proving(view: View, target: LiveRevision, left: list[Series]) -> Gate | Non
 
 
 def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None:
+    """Nobody has approved it, and the time for that is not over."""
     strategy, wanted = view.desired.app.strategy, view.desired
-    if is_known_good(view) or strategy.auto_promotion or wanted.revision in wanted.approved or approval(view, target):
+    after = strategy.auto_promotion_after if strategy.auto_promotion else None
+    asked = not strategy.auto_promotion or after is not None
+    if not asked or is_known_good(view) or wanted.revision in wanted.approved or approval(view, target):
         return None
-    after, since = strategy.auto_promotion_after, seen.awaiting or view.now
-    if after is not None and seen.awaiting is not None and view.now >= since + after:
+    since = seen.awaiting or view.now
+    if after is not None and view.now >= since + after:
         return None
     event = "approval_awaited" if seen.awaiting is None else ""
+    due = None if after is None else since + after
     reason = f"waits for an approval of revision {wanted.revision} at commit {wanted.commit[:12]}"
     reason += f", or {after:g} s without one" if after is not None else ""
-    due = None if after is None else since + after
     return Gate(Phase.WAITING, reason, None, due, event=event, awaiting=since)
 
 
