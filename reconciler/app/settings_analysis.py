@@ -138,30 +138,27 @@ def prometheus_of(model: PrometheusModel) -> PrometheusServer:
     return PrometheusServer(model.url, model.bearer_token_file or "", model.ca_file or "")
 
 
-def pre_promotion_of(model: PreAnalysisModel | None, preview_service: str = "") -> PrePromotion:
-    """What the model says; `preview_service` is what a check with `target: previewService` asks."""
+def pre_promotion_of(model: PreAnalysisModel | None) -> PrePromotion:
+    """What the model says."""
     if model is None:
         return PrePromotion()
-    checks = tuple(
-        replace(_check(each, preview_service), attempts=each.attempts, successes=each.successes)
-        for each in model.checks
-    )
+    checks = tuple(replace(_check(each), attempts=each.attempts, successes=each.successes) for each in model.checks)
     return PrePromotion(checks, model.soak, model.sequential, model.rerun)
 
 
-def post_promotion_of(model: PostAnalysisModel | None, preview_service: str = "") -> PostPromotion | None:
+def post_promotion_of(model: PostAnalysisModel | None) -> PostPromotion | None:
     """As `pre_promotion_of`; None: nothing is watched after a switch."""
     if model is None:
         return None
-    checks = tuple(replace(_check(each, preview_service), failure_limit=each.failure_limit) for each in model.checks)
+    checks = tuple(replace(_check(each), failure_limit=each.failure_limit) for each in model.checks)
     return PostPromotion(model.window, checks, model.min_ready_percent, Inconclusive(model.inconclusive))
 
 
-def _check(model: _Check, preview_service: str) -> Check:
+def _check(model: _Check) -> Check:
     measured = model.http or model.job or model.prometheus
     assert measured, "the model has one"
     timeout = model.timeout or (_JOB_TIMEOUT if model.job else _TIMEOUT)
-    return Check(model.name, probe_of(measured, preview_service), timeout=timeout, interval=model.interval)
+    return Check(model.name, probe_of(measured), timeout=timeout, interval=model.interval)
 
 
 _Analyses = tuple[PreAnalysisModel | None, PostAnalysisModel | None]

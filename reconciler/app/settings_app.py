@@ -11,6 +11,7 @@ from reconciler.app.settings_analysis import (
     PreAnalysisModel,
     post_promotion_of,
     pre_promotion_of,
+    preview_fault,
 )
 from reconciler.app.settings_fields import (
     FolderPath,
@@ -110,6 +111,13 @@ class _Strategy(Model):
         description="When the analysis after a switch led traffic back: hold the former revision until somebody "
         "commits, or revert the version in Git, too.",
     )
+
+    @model_validator(mode="after")
+    def _preview_is_there(self) -> Self:
+        fault = preview_fault((self.pre_promotion_analysis, self.post_promotion_analysis))
+        if fault and not self.preview_service:
+            raise ValueError(fault)
+        return self
 
     @model_validator(mode="after")
     def _timer_has_an_effect(self) -> Self:

@@ -159,11 +159,11 @@ class QueryModel(Model):
         return self
 
 
-def probe_of(model: HttpModel | JobModel | QueryModel, preview_service: str) -> Probe:
-    """What the model says; `preview_service` is what `target: previewService` asks."""
+def probe_of(model: HttpModel | JobModel | QueryModel) -> Probe:
+    """What the model says."""
     match model:
         case HttpModel():
-            return _http(model, preview_service)
+            return _http(model)
         case JobModel():
             return JobProbe(model.template)
     success, failure = model.success, model.failure
@@ -171,14 +171,13 @@ def probe_of(model: HttpModel | JobModel | QueryModel, preview_service: str) -> 
     return PrometheusProbe(model.address or "", model.query, *bounds, Empty(model.empty_is))
 
 
-def _http(model: HttpModel, preview_service: str) -> HttpProbe:
+def _http(model: HttpModel) -> HttpProbe:
     return HttpProbe(
         url=model.url or "",
         path=model.path,
         port=model.port,
         headers=tuple((each.name, each.value) for each in model.headers if each.value is not None),
         target=Target(model.target),
-        service=preview_service if model.target == "previewService" else "",
         via_api_server=model.via_api_server,
         method=model.method,
         body=model.body,

@@ -82,8 +82,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpProbe:
-    """Requests to each ready pod's address, to the preview Service `service`, or to any `url`, and what the answers
-    must be.
+    """Requests to each ready pod's address, to the preview Service, or to any `url`, and what the answers must be.
 
     `url` counts instead of `target`, `port` and `path`. `port` is a name or number: of the pods' containers, or of the
     Service. With `via_api_server` requests go through the API server's proxy. `secret_headers` are read from files.
@@ -96,7 +95,6 @@ class HttpProbe:
     port: str = "http"
     headers: tuple[tuple[str, str], ...] = ()
     target: Target = Target.PODS
-    service: str = ""
     via_api_server: bool = False
     method: str = "GET"
     body: str = ""

@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from reconciler.core.model import Desired, Manifest
-from reconciler.core.naming import wrong_dns_label, wrong_port_name, wrong_subdomain
+from reconciler.core.naming import wrong_port_name, wrong_subdomain
+from reconciler.core.preview import is_headless
 from reconciler.core.probe import HttpProbe, Target
 
 ANY_HOST = ("*",)
@@ -138,25 +139,41 @@ def asked(probe: HttpProbe, desired: Desired, pods: Mapping[str, str]) -> tuple[
 
 
 def _preview(probe: HttpProbe, desired: Desired) -> Asked:
-    name, namespace = probe.service, desired.app.namespace
-    if not name or wrong_dns_label(name):
+    service = desired.preview
+    if service is None:
         raise Unmeasurable("the app has no `strategy.previewService`")
-    port = probe.port if probe.port.isdigit() else _service_port(probe.port, name, desired)
+    name, namespace = service["metadata"]["name"], desired.app.namespace
+    port = _service_port(probe.port, service)
     if probe.via_api_server:
-        return Asked("", f"/api/v1/namespaces/{namespace}/services/{name}:{port}/proxy{probe.path}", proxied=True)
-    return Asked("", f"http://{name}.{namespace}.svc:{port}{probe.path}")
+        return Asked(
+            "", f"/api/v1/namespaces/{namespace}/services/{name}:{port['port']}/proxy{probe.path}", proxied=True
+        )
+    number = _behind(port, desired) if is_headless(service) else port["port"]
+    return Asked("", f"http://{name}.{namespace}.svc:{number}{probe.path}")
 
 
-def _service_port(name: str, service: str, desired: Desired) -> str:
-    """By the preview Service's own template, or else that of the active one, of which it is a copy."""
-    fronts: tuple[Manifest, ...] = desired.fronts
-    services = [each for each in fronts if each["kind"] == "Service"]
-    own = [each for each in services if each["metadata"]["name"] == service]
-    ports = [port for each in own or services for port in each["spec"].get("ports") or []]
-    found = next((port for port in ports if port.get("name") == name), ports[0] if len(ports) == 1 else None)
-    if found is None:
-        raise Unmeasurable(f"no port of the Service {service} is called `{name}`")
-    return str(found["port"])
+def _service_port(wanted: str, service: Manifest) -> Mapping[str, Any]:
+    """The Service's port of that name or number; its only one if none has the name."""
+    ports: list[Mapping[str, Any]] = service["spec"].get("ports") or []
+    key = "port" if wanted.isdigit() else "name"
+    if found := next((port for port in ports if str(port.get(key)) == wanted), None):
+        return found
+    if wanted.isdigit():
+        return {"port": int(wanted)}
+    if len(ports) == 1:
+        return ports[0]
+    raise Unmeasurable(f"no port of the Service {service['metadata']['name']} is called `{wanted}`")
+
+
+def _behind(port: Mapping[str, Any], desired: Desired) -> str:
+    """The pods' port: the name of a headless Service gives their addresses, and nobody translates its ports."""
+    target = str(port.get("targetPort", port["port"]))
+    if target.isdigit():
+        return target
+    ports = (each for component in desired.components for each in _container_ports(component.manifest))
+    if found := next((str(each["containerPort"]) for each in ports if each.get("name") == target), ""):
+        return found
+    raise Unmeasurable(f"no port of a container is called `{target}`")
 
 
 def _pods(probe: HttpProbe, desired: Desired, pods: Mapping[str, str]) -> tuple[Asked, ...]:

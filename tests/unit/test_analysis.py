@@ -179,7 +179,8 @@ async def test_the_next_measurement_is_of_the_subject_as_it_is_then(bench: Bench
     bench.keep(smoke, subject=replaced)
     bench.prober.release("smoke")
     await bench.finished(smoke)
-    assert [subject for _, subject in bench.prober.asked] == [SUBJECT, replaced]
+    assert [subject.pods for _, subject in bench.prober.asked] == [SUBJECT.pods, replaced.pods]
+    assert {subject.since for _, subject in bench.prober.asked} == {smoke.since}
 
 
 async def test_a_bug_of_a_prober_is_told_and_holds_up_no_other_check(bench: Bench) -> None:

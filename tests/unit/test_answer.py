@@ -196,6 +196,8 @@ def test_of_several_pods_the_worst_counts_and_is_named() -> None:
 
 DESIRED: Desired = render(APP, release(), SLOT)
 WORKLOAD = DESIRED.components[0].manifest["metadata"]["name"]
+_WITH_PREVIEW = replace(APP, strategy=replace(APP.strategy, preview_service="shop-preview"))
+PREVIEWED = render(_WITH_PREVIEW, release(), SLOT)
 PODS = {f"{WORKLOAD}-x1": "10.0.0.1", f"{WORKLOAD}-x2": "fd00::2"}
 
 
@@ -210,15 +212,44 @@ def test_every_ready_pod_is_asked_at_the_port_that_its_template_names() -> None:
 def test_through_the_api_server() -> None:
     pod = asked(HttpProbe(via_api_server=True), DESIRED, PODS)[0]
     assert pod == Asked(f"{WORKLOAD}-x1", f"/api/v1/namespaces/web/pods/{WORKLOAD}-x1:8080/proxy/", proxied=True)
-    preview = HttpProbe(target=Target.PREVIEW, service="shop-preview", via_api_server=True)
-    [service] = asked(preview, DESIRED, {})
-    assert service == Asked("", "/api/v1/namespaces/web/services/shop-preview:80/proxy/", proxied=True)
+    preview = HttpProbe(target=Target.PREVIEW, via_api_server=True)
+    [service] = asked(preview, PREVIEWED, {})
+    assert service == Asked("", "/api/v1/namespaces/web/services/shop-preview:8080/proxy/", proxied=True)
 
 
-def test_the_preview_service_by_its_name() -> None:
-    probe = HttpProbe(target=Target.PREVIEW, service="shop-preview", port="8000")
-    assert asked(probe, DESIRED, {}) == (Asked("", "http://shop-preview.web.svc:8000/"),)
-    assert asked(replace(probe, port="http"), DESIRED, {}) == (Asked("", "http://shop-preview.web.svc:80/"),)
+MADE_BY_HAND: dict[str, Any] = {
+    "metadata": {"name": "shop-preview"},
+    "spec": {
+        "ports": [{"name": "web", "port": 80, "targetPort": "http"}, {"name": "probe", "port": 81, "targetPort": 8086}]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("port", "headless", "number"),
+    [
+        ("web", True, "8080"),  # it leads to the container's port http
+        ("80", True, "8080"),
+        ("probe", True, "8086"),
+        ("9000", True, "9000"),
+        ("web", False, "80"),
+        ("80", False, "80"),
+        ("9000", False, "9000"),
+    ],
+)
+def test_the_preview_service_by_its_name_and_the_ports_of_pods_if_it_is_headless(
+    port: str, headless: bool, number: str
+) -> None:
+    spec = {**MADE_BY_HAND["spec"], **({"clusterIP": "None"} if headless else {})}
+    desired = replace(DESIRED, preview={**MADE_BY_HAND, "spec": spec})
+    [found] = asked(HttpProbe(target=Target.PREVIEW, port=port), desired, {})
+    assert found == Asked("", f"http://shop-preview.web.svc:{number}/")
+
+
+def test_a_preview_service_of_our_own_making_has_the_ports_of_the_pods() -> None:
+    assert asked(HttpProbe(target=Target.PREVIEW), PREVIEWED, {}) == (Asked("", "http://shop-preview.web.svc:8080/"),)
+    with pytest.raises(Unmeasurable, match="no port of the Service shop-preview is called `http`"):
+        asked(HttpProbe(target=Target.PREVIEW), replace(DESIRED, preview=MADE_BY_HAND), {})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 
 from reconciler.app.discovery import parse_app_file
 from reconciler.app.settings import parse_settings
-from reconciler.app.settings_analysis import PreAnalysisModel, pre_promotion_of, preview_fault
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.check import Check, Inconclusive, PostPromotion, PrePromotion
 from reconciler.core.gitref import branch
@@ -53,7 +52,8 @@ def why(check: str) -> str:
 
 
 def probe(http: str) -> HttpProbe:
-    found = app(pre(f"name: a\n      http: {http}")).strategy.pre_promotion.checks[0].probe
+    preview = "  previewService: shop-preview\n" if "previewService" in http else ""
+    found = app(preview + pre(f"name: a\n      http: {http}")).strategy.pre_promotion.checks[0].probe
     assert isinstance(found, HttpProbe)
     return found
 
@@ -266,11 +266,9 @@ def test_what_is_no_host_is_told() -> None:
 
 
 def test_who_asks_the_preview_service_needs_one() -> None:
-    def analysis(http: dict[str, Any]) -> PreAnalysisModel:
-        return PreAnalysisModel.model_validate({"checks": [{"name": "a", "http": {}}, {"name": "b", "http": http}]})
-
-    assert preview_fault((None, None)) == preview_fault((analysis({}), None)) == ""
-    said = "check `b` asks the preview Service, but there is no `previewService`"
-    assert preview_fault((analysis({"target": "previewService"}), None)) == said
-    [_, check] = pre_promotion_of(analysis({"target": "previewService"}), "shop-preview").checks
-    assert check.probe == HttpProbe(target=Target.PREVIEW, service="shop-preview")
+    checks = "{checks: [{name: a, http: {}}, {name: b, http: {target: previewService}}]}"
+    assert refused(f"  prePromotionAnalysis: {checks}\n") == [
+        "1: strategy: check `b` asks the preview Service, but there is no `previewService`"
+    ]
+    strategy = app(f"  previewService: shop-preview\n  prePromotionAnalysis: {checks}\n").strategy
+    assert strategy.pre_promotion.checks[1].probe == HttpProbe(target=Target.PREVIEW)
