@@ -217,8 +217,9 @@ class Prober(Protocol):
 class Analysis(Protocol):
     """The checks of one app that are under way."""
 
-    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
-        """Starts those of `wanted` that are new, and ends those that are not wanted any more, with their results."""
+    def keep(self, wanted: frozenset[Series], subjects: Mapping[str, Subject], about: Manifest | None) -> None:
+        """Starts those of `wanted` that are new, and ends those that are not wanted any more, with their results.
+        `subjects` by their revisions; every series has one."""
         ...
 
     def results(self) -> Mapping[Series, Result]:

@@ -45,16 +45,16 @@ class Analyst:
     clock: Clock
     wake: Callable[[], None]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _subject: Subject | None = None
+    _subjects: Mapping[str, Subject] = field(default_factory=dict)
     _about: Manifest | None = None
     _tasks: dict[Series, asyncio.Task[Result]] = field(default_factory=dict)
     _results: dict[Series, Result] = field(default_factory=dict)
     _ending: set[asyncio.Task[Result]] = field(default_factory=set)
 
-    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
+    def keep(self, wanted: frozenset[Series], subjects: Mapping[str, Subject], about: Manifest | None) -> None:
         """Has exactly the `wanted` series under way, or their results kept: begins what is new, and cancels and forgets
-        what is not wanted any more. The next measurements, and events, are about `subject` and the Service `about`."""
-        self._subject, self._about = subject, about
+        what is not wanted any more. The next measurements, and events, are about `subjects` and the Service `about`."""
+        self._subjects, self._about = subjects, about
         for series in self._tasks.keys() - wanted:
             self._cancel(series)
         self._results = {series: result for series, result in self._results.items() if series in wanted}
@@ -101,11 +101,10 @@ class Analyst:
             await self.sleep(left)
 
     async def _measure(self, series: Series) -> Measurement:
-        assert self._subject is not None, "nothing is begun before `keep` said what it is about"
-        check = series.check
+        check, subject = series.check, self._subjects[series.revision]
         try:
             async with asyncio.timeout(check.timeout + _GRACE):
-                return await self.prober.measure(check, replace(self._subject, since=series.since))
+                return await self.prober.measure(check, replace(subject, since=series.since))
         except TimeoutError:
             return Measurement(Outcome.INCONCLUSIVE, "", f"the measurement took longer than {check.timeout:g}s")
 
@@ -147,9 +146,9 @@ class Analyst:
         self._emit("check_attempt_failed", series, measured=last.measured, reason=reason)
 
     def _emit(self, name: str, series: Series, **fields: object) -> None:
-        assert self._subject is not None, "nothing is begun before `keep` said what it is about"
+        desired = self._subjects[series.revision].desired
         check = {"check": series.check.name, "stage": series.stage.value}
-        self.telemetry.emit(event(name, **who(self._subject.desired), **check, **fields), self._about)
+        self.telemetry.emit(event(name, **who(desired), **check, **fields), self._about)
 
 
 def _bounded(measurement: Measurement) -> Measurement:

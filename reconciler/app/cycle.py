@@ -63,7 +63,7 @@ class _Unanswered:
 class NoAnalysis:
     """Makes no check: for those who only look."""
 
-    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
+    def keep(self, wanted: frozenset[Series], subjects: Mapping[str, Subject], about: Manifest | None) -> None:
         """Nothing is under way."""
 
     def results(self) -> Mapping[Series, Result]:
@@ -96,6 +96,7 @@ class Cycle:
     _unanswered: _Unanswered | None = None
     _seen: dict[tuple[str, str, float], float] = field(default_factory=dict)
     _first_look: float = 0.0
+    _standing: Desired | None = None
 
     def __post_init__(self) -> None:
         self._eyes = Eyes(self.app, self.repository, self.cluster)
@@ -128,9 +129,14 @@ class Cycle:
         observed = with_equivalent(observed, self._equivalent)
         desired = await self._eyes.see_likeness(desired, observed)
         standing = await self._eyes.see_standing(desired, observed)
-        previous = await self._eyes.see_previous(observed)
+        previous, self._standing = await self._eyes.see_previous(observed), standing
         now, held, results = self.clock.now(), self.held(), self.analyst.results()
         return desired, observed, plan(desired, observed, now, standing, held, previous, results)
+
+    def _subjects(self, desired: Desired, observed: Observed) -> Mapping[str, Subject]:
+        """What is checked: what Git wants, and before it gets there what has the traffic."""
+        known = (desired, self._standing) if self._standing else (desired,)
+        return {each.revision: subject_of(each, observed) for each in known}
 
     async def preconditions(self, made: Plan) -> None:
         """Raises what a plan would fail at before its first write; changes nothing."""
@@ -150,7 +156,7 @@ class Cycle:
         if made.actions:
             self._refuse_rivalry(desired, observed, others)
         about = observed.front.live if observed.front else None
-        self.analyst.keep(made.checks, subject_of(desired, observed), about)
+        self.analyst.keep(made.checks, self._subjects(desired, observed), about)
         self._tell_late(observed, about)
         if notes:
             await self._write(notes, released, desired, about)

@@ -22,7 +22,7 @@ from reconciler.core.action import (
 )
 from reconciler.core.delivery import lead_of
 from reconciler.core.event import EVENTS, event
-from reconciler.core.memory import Active, read_claim, read_memory
+from reconciler.core.memory import Active, Rejection, read_claim, read_memory
 from reconciler.core.model import WORKLOADS, Desired, Manifest
 from reconciler.core.policy import is_further
 from reconciler.ports import Clock, Telemetry
@@ -72,11 +72,18 @@ class Teller:
                 if action.rollback:
                     self._rolled_back(desired, about, action)
                 if action.rejection:
-                    self.emit("rejected", desired, about, reason=action.rejection.reason, **_LED_BACK)
+                    self._led_back(action.rejection, action.source, desired, about)
 
     def emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
         """An event about the desired revision."""
         self.telemetry.emit(event(name, **who(desired), **fields), about)
+
+    def _led_back(self, rejection: Rejection, source: Active | None, desired: Desired, about: Manifest | None) -> None:
+        """About what was led back from, which need not be what Git wants by now."""
+        its = {"version": rejection.version, "revision": rejection.revision, "commit": rejection.commit}
+        its |= {"colour": source.colour.value} if source else {}
+        fields = {**who(desired), **its, "reason": rejection.reason, **_LED_BACK}
+        self.telemetry.emit(event("rejected", **fields), about)
 
     def _applied(self, action: Apply, desired: Desired, about: Manifest | None, noticed_at: float) -> None:
         manifest, purpose = action.manifest, action.purpose

@@ -40,7 +40,8 @@ class Active:
     """A revision that the selector points to (or pointed to): `since` and `until` in epoch seconds.
 
     `committed` is when (epoch seconds, the committer's date) the commit was made that asked for it; None if unknown.
-    `on_trial`: the analysis after the switch to it is not over; `failed`: it failed. `rollback`: that switch went back
+    `on_trial`: with how many pods it was switched to, while the analysis after that is not over; 0 otherwise. `failed`:
+    that analysis failed. `rollback`: that switch went back
     to a former revision.
     """
 
@@ -51,7 +52,7 @@ class Active:
     since: float
     until: float | None = None
     committed: float | None = None
-    on_trial: bool = False
+    on_trial: int = 0
     failed: bool = False
     rollback: bool = False
 
@@ -120,7 +121,7 @@ class Memory:
         history = tuple(each for each in self.history if each.revision != to.revision)
         for each in (self.active, source):
             if each and each.revision != to.revision:
-                left = replace(each, until=to.since, on_trial=False)
+                left = replace(each, until=to.since, on_trial=0)
                 history = (left, *(older for older in history if older.revision != left.revision))
         history, deployments = history[:HISTORY_LIMIT], self._delivered(to)
         return Memory(active=to, history=history, inventory=self.inventory, deployments=deployments)
@@ -155,7 +156,7 @@ def write_memory(memory: Memory) -> dict[str, str]:
         PREFIX + "active-colour": active.colour.value if active else "",
         PREFIX + "active-commit": active.commit if active else "",
         PREFIX + "active-since": format_time(active.since) if active else "",
-        PREFIX + "on-trial": _YES if active and active.on_trial else "",
+        PREFIX + "on-trial": str(active.on_trial) if active and active.on_trial else "",
         PREFIX + "active-committed": format_time(active.committed) if active and active.committed is not None else "",
         PREFIX + "active-failed": _YES if active and active.failed else "",
         PREFIX + "active-rollback": _YES if active and active.rollback else "",
@@ -233,7 +234,7 @@ def _read_active(annotations: Mapping[str, str]) -> Active | None:
         colour=_colour(annotations.get(PREFIX + "active-colour")),
         commit=annotations.get(PREFIX + "active-commit", ""),
         since=since,
-        on_trial=annotations.get(PREFIX + "on-trial") == _YES,
+        on_trial=_count(annotations.get(PREFIX + "on-trial", "")),
         committed=_parse_time(annotations.get(PREFIX + "active-committed")),
         failed=annotations.get(PREFIX + "active-failed") == _YES,
         rollback=annotations.get(PREFIX + "active-rollback") == _YES,
@@ -271,6 +272,10 @@ def _moment(value: Any) -> float | None:
     return float(value) if is_time(value) else None
 
 
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
 def _read_doom(text: str) -> Doom:
     revision, _, resource_version = text.partition("@")
     return Doom(revision, resource_version)
@@ -282,4 +287,8 @@ def _colour(text: str | None) -> Colour:
 
 def _said(entry: dict[str, Any]) -> dict[str, Any]:
     """Without what is absent or does not hold."""
-    return {key: value for key, value in entry.items() if value is not None and value is not False}
+    return {
+        key: value
+        for key, value in entry.items()
+        if value is not None and value is not False and (key, value) != ("on_trial", 0)
+    }

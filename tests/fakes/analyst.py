@@ -29,7 +29,8 @@ class FakeAnalyst:
     running: dict[Series, Result | None] = field(default_factory=dict)
     begun: list[Series] = field(default_factory=list)
 
-    def keep(self, wanted: frozenset[Series], subject: Subject, about: Manifest | None) -> None:
+    def keep(self, wanted: frozenset[Series], subjects: Mapping[str, Subject], about: Manifest | None) -> None:
+        assert {each.revision for each in wanted} <= subjects.keys(), "of every check it is known what it is about"
         self.begun += [each for each in sorted(wanted, key=lambda each: each.check.name) if each not in self.running]
         self.running = {each: self.running.get(each) for each in wanted}
 

@@ -43,7 +43,7 @@ class Bench:
         await asyncio.sleep(0)
 
     def keep(self, *wanted: Series, subject: Subject = SUBJECT) -> None:
-        self.analyst.keep(frozenset(wanted), subject, ABOUT)
+        self.analyst.keep(frozenset(wanted), {each.revision: subject for each in wanted}, ABOUT)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):

@@ -443,6 +443,49 @@ def test_a_first_release_has_nothing_to_go_back_to_and_says_so() -> None:
     assert "no earlier revision" in world.told.last("analysis_failed").fields["reason"]
 
 
+def test_a_revision_on_trial_is_watched_though_git_wants_another_one_already() -> None:
+    """The next one may wait for an approval for days; clients are on this one meanwhile."""
+    world = watched()
+    world.app = replace(world.app, strategy=replace(world.app.strategy, auto_promotion=False))
+    world.restart()
+    world.commit("v2.0.0")
+    world.run()
+    world.approve(next(w.revision for w in world.observed.workloads if w.version == "v2.0.0"), tip(world))
+    assert world.run().phase is Phase.WATCHING
+    world.commit("v3.0.0")
+    assert world.run().phase is Phase.WAITING
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    assert world.run().phase is Phase.WAITING
+    assert world.active_version == "v1.0.0"
+    rejected = world.told.last("rejected").fields
+    assert (rejected["version"], rejected["reason"].split(":")[0]) == ("v2.0.0", "check errors failed after the switch")
+
+
+def test_a_trial_that_ends_well_while_git_wants_another_one_is_noted() -> None:
+    world = watched()
+    world.release("v2.0.0")
+    world.app = replace(world.app, strategy=replace(world.app.strategy, auto_promotion=False))
+    world.restart()
+    world.commit("v3.0.0")
+    assert world.run().phase is Phase.WAITING
+    world.verdicts.outcomes["errors"] = Outcome.PASSED
+    world.advance(61)
+    world.run()
+    assert world.told.last("analysis_passed").fields["version"] == "v2.0.0"
+    assert world.active_version == "v2.0.0"
+
+
+def test_an_autoscaler_at_work_is_no_failure() -> None:
+    """What the new colour got since the switch may take its time to get ready."""
+    world = watched()
+    world.release("v2.0.0")
+    live = next(w.live for w in world.observed.workloads if w.version == "v2.0.0")
+    world.cluster.put({**live, "spec": {**live["spec"], "replicas": 9}}, "autoscaler")
+    world.controllers.deployments()
+    assert world.daemon.settle().phase is Phase.WATCHING
+    assert world.active_version == "v2.0.0"
+
+
 def test_a_commit_in_the_middle_of_the_analysis_overtakes_it() -> None:
     world = watched()
     world.release("v2.0.0")

@@ -16,6 +16,7 @@ from reconciler.core.model import Desired
 from reconciler.core.observed import Observed
 from reconciler.core.plan.forecast import forecast
 from reconciler.core.plan.hold import hold, late_but_ready
+from reconciler.core.plan.overtaken import watched
 from reconciler.core.plan.promote import promote
 from reconciler.core.plan.retire import DRAIN_MARGIN, retirement_due
 from reconciler.core.plan.settle import settle
@@ -42,6 +43,10 @@ def plan(
     planning again leads to the same end.
     """
     view = View(desired, observed, now, standing, previous, results)
+    return watched(view, _plan(view, held))
+
+
+def _plan(view: View, held: str) -> Plan:
     if view.desired_is_active:
         return settle(view)
     if view.rejection and not late_but_ready(view):

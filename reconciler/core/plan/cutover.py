@@ -26,7 +26,7 @@ from reconciler.core.plan.view import View, compared, is_known_good, live_of, re
 def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | None = None) -> CreateFront | Switch:
     """Moves traffic to the desired revision: a moved route, or a new Service that leads there already. `reason`, if it
     is none of the usual ones. `rejection` of what is led back from, if so."""
-    to = replace(view.as_active(view.now), on_trial=_is_to_be_watched(view))
+    to = replace(view.as_active(view.now), on_trial=_to_be_watched(view))
     moves = along(view)
     if not view.front:
         memory = replace(Memory().switched(to), inventory=resources(view.desired.extras))
@@ -52,15 +52,14 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
     )
 
 
-def _is_to_be_watched(view: View) -> bool:
-    """Whether an analysis follows: not after a repair, nor a switch to what was active before and was not led back
-    from."""
-    asked = view.desired.app.strategy.post_promotion is not None
-    return asked and not is_known_good(view) and (not was_serving(view) or _was_on_trial(view))
-
-
-def _was_on_trial(view: View) -> bool:
-    return view.memory.active is not None and view.memory.active.on_trial
+def _to_be_watched(view: View) -> int:
+    """With how many pods it goes on trial; 0: no analysis follows. None does after a repair, nor after a switch to what
+    was active before and was not led back from."""
+    asked = view.desired.app.strategy.post_promotion is not None and not is_known_good(view)
+    if not asked or view.target is None:
+        return 0
+    noted = view.memory.active
+    return noted.on_trial if noted and was_serving(view) else view.target.replicas
 
 
 def _with_failure(former: Active, rejection: Rejection) -> Active:

@@ -12,7 +12,7 @@ from math import floor
 from reconciler.core.action import Action, NoteEvidence, Remember
 from reconciler.core.check import Inconclusive, Outcome, PostPromotion, Result, Series, Stage
 from reconciler.core.evidence import Evidence
-from reconciler.core.health import ready_pods
+from reconciler.core.health import explain, is_down, ready_pods
 from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Active, Cause, Claim, Rejection
 from reconciler.core.model import Desired, Slot
@@ -45,21 +45,22 @@ def trial_of(view: View) -> Trial | None:
     since = view.memory.confirmed_at
     revision = view.desired.revision
     series = [] if since is None else [Series(e, Stage.POST, revision, since, asked.window) for e in asked.checks]
-    if reason := _too_few(view.target, asked):
+    if reason := _too_few(view.target, asked, active.on_trial):
         return Trial(reason, failed=True, checks=frozenset(series))
     if since is None:
         return Trial("the switch is not confirmed yet")
     return replace(_measured(view, asked, series, since + asked.window), checks=frozenset(series))
 
 
-def _too_few(target: LiveRevision | None, asked: PostPromotion) -> str:
-    """Why the share of ready pods counts as a failure; '' if it does not."""
-    for each in target.workloads if target else ():
-        least, ready = each.replicas * asked.min_ready_percent / 100, len(ready_pods(each))
-        if ready < least:
-            told = f"{ready} of {each.replicas} pods of {each.kind} {each.name} are ready"
-            return f"{told}, less than minReadyPercent ({asked.min_ready_percent}%)"
-    return "" if target else "its workloads are gone"
+def _too_few(target: LiveRevision | None, asked: PostPromotion, switched_with: int) -> str:
+    """Why the share of ready pods counts as a failure; '' if it does not. Pods that it got since the switch may take
+    their time: an autoscaler, or Git, made it larger."""
+    if target is None:
+        return "its workloads are gone"
+    wanted, ready = min(target.replicas, switched_with), len(ready_pods(target))
+    if ready * 100 < wanted * asked.min_ready_percent:
+        return f"{ready} of {wanted} pods are ready, less than minReadyPercent ({asked.min_ready_percent}%)"
+    return f"a part of it is down: {explain(target)}" if is_down(target) else ""
 
 
 def _measured(view: View, asked: PostPromotion, series: list[Series], due: float) -> Trial:
@@ -92,8 +93,8 @@ def _told(series: Series, result: Result) -> str:
 def ended(view: View, front: Front, trial: Trial) -> Remember:
     """The note that the analysis is over, and the revision stays."""
     assert view.memory.active is not None
-    memory = replace(view.memory, active=replace(view.memory.active, on_trial=False))
-    return remember(front, memory, trial.over, trial.reason, view.memory.confirmed_at)
+    memory = replace(view.memory, active=replace(view.memory.active, on_trial=0))
+    return remember(front, memory, trial.over, trial.reason, view.memory.confirmed_at, of=memory.active)
 
 
 def go_back(view: View, front: Front, reason: str) -> Plan:
@@ -145,6 +146,6 @@ def _kept(view: View, live: LiveRevision) -> tuple[Action, ...]:
 
 def _nowhere(view: View, front: Front, reason: str) -> Plan:
     assert view.memory.active is not None
-    memory = replace(view.memory, active=replace(view.memory.active, on_trial=False, failed=True))
+    memory = replace(view.memory, active=replace(view.memory.active, on_trial=0, failed=True))
     told = f"{reason}. There is no earlier revision to go back to"
     return Plan(Phase.WATCHING, told, (remember(front, memory, "analysis_failed", told, view.memory.active.since),))
