@@ -39,10 +39,11 @@ def settle(view: View) -> Plan:
 def _settle(view: View, trial: Trial | None) -> Plan:
     front, memory = view.front, view.memory
     assert front is not None
-    if route := _put_right(view, front):
-        return route
+    # Before all else: what is to be put right here may be refused, and clients see the failure meanwhile.
     if trial and trial.failed:
         return go_back(view, front, trial.reason)
+    if route := _put_right(view, front):
+        return route
     applies, refused = repairs(view)
     # Notes on the Service go before repairs of it: whoever fights us over a field must not keep us from them.
     last = tuple(front_repairs(view))
@@ -54,7 +55,7 @@ def _settle(view: View, trial: Trial | None) -> Plan:
     if memory.confirmed_at is None:
         return _confirm(view, front, applies, last)
     if trial and trial.over:
-        return Plan(Phase.WATCHING, trial.reason, (*applies, ended(view, front, trial), *last))
+        return Plan(Phase.WATCHING, trial.reason, (ended(view, front, trial), *applies, *last))
     if memory.rejection:
         forgotten = replace(memory, rejection=None)
         return Plan(phase, reason, (*applies, remember(front, forgotten, "rejection_cleared"), *last))

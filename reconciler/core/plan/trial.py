@@ -38,7 +38,7 @@ class Trial:
 def trial_of(view: View) -> Trial | None:
     """The analysis of the active revision, which is the desired one; None if there is none, or none any more."""
     active, asked = view.memory.active, view.desired.app.strategy.post_promotion
-    if active is None or not active.on_trial:
+    if active is None or not active.on_trial or active.revision != view.desired.revision:
         return None
     if asked is None:
         return Trial("it is not asked for any more", over="analysis_ended")
