@@ -161,7 +161,10 @@ def _shown(value: object) -> str:
     """A value as JSON, its end left out if it is long."""
     if isinstance(value, str):
         return json.dumps(value if len(value) <= SHOWN else f"{value[:SHOWN]}…", ensure_ascii=False)
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # it was parsed, but by less deep a call
+        return "nested too deeply to be shown"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
