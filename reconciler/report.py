@@ -69,8 +69,7 @@ def _coming(sight: Sight) -> tuple[str, ...]:
     assert sight.desired is not None
     assert sight.observed is not None
     assert sight.plan is not None
-    steps = forecast(sight.desired, sight.observed, sight.at)
-    return steps[2:] if sight.plan.phase is Phase.SWITCHING else steps
+    return forecast(sight.desired, sight.observed, sight.at, sight.plan.phase)
 
 
 def statuses(sights: Iterable[Sight], console: Console) -> None:

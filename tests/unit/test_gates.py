@@ -11,11 +11,12 @@ from reconciler.core.evidence import Evidence, read_evidence, write_evidence
 from reconciler.core.memory import Cause
 from reconciler.core.model import App
 from reconciler.core.phase import Phase
+from reconciler.core.plan import forecast
 from reconciler.core.plan.retire import DRAIN_MARGIN
 from reconciler.core.probe import HttpProbe
 from reconciler.core.window import Window
 from reconciler.errors import Blocked
-from tests.fakes.world import APP, NAMESPACE, World
+from tests.fakes.world import APP, NAMESPACE, World, drive
 
 SMOKE, LOAD = Check("smoke", HttpProbe()), Check("load", HttpProbe(path="/load"))
 ERRORS = Check("errors", HttpProbe(path="/errors"))
@@ -602,6 +603,36 @@ def test_a_daemon_killed_before_or_after_the_push_comes_to_the_same_end() -> Non
         assert world.run().phase is Phase.RETAINING
         assert world.active_version == "v1.0.0"
         assert world.repository.commits[tip(world)] == {"version": b"v1.0.0"}
+
+
+# --- what is ahead, for people ----------------------------------------------------------------------------------------
+
+
+def test_what_is_ahead_names_every_gate() -> None:
+    world = World(APP)
+    world.release("v1.0.0")
+    world.app = app(
+        pre_promotion=PrePromotion((SMOKE, LOAD), soak=30.0),
+        auto_promotion=False,
+        release_windows=(Window("0 23 * * *", 3600.0, "UTC"),),
+        post_promotion=PostPromotion(60.0, (ERRORS,)),
+    )
+    world.restart()
+    world.commit("v2.0.0")
+    world.daemon.poll()
+    assert world.daemon.tip is not None
+    desired, observed, made = drive(world.daemon.cycle.look(world.daemon.tip))
+    steps = forecast(desired, observed, world.clock.now(), made.phase)
+    assert [step.split(",")[0].split(" (")[0] for step in steps] == [
+        "every pod of v2.0.0 ready",
+        "every pod ready for 30 s without a break",
+        "checks passed",
+        "approved: reconciler approve my-app",
+        "a release window is open",
+        f"switch Service my-app from {observed.revisions[0].revision} to {desired.revision}",
+        "watched for 60 s",
+        "v1.0.0",
+    ]
 
 
 # --- what is written down ---------------------------------------------------------------------------------------------
