@@ -10,6 +10,7 @@ up would lead to no endpoint at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -35,6 +36,17 @@ def _is_ready(workload: Workload) -> bool:
         return False
     ready = sum(1 for pod in _staying(workload) if pod.ready)
     return ready >= workload.replicas and workload.available >= known_enough(workload)
+
+
+def is_unseen(revision: LiveRevision) -> bool:
+    """Whether all that is missing to be ready is that a controller has taken notice of the latest write.
+
+    To the API server each change of a Deployment's annotations is a new generation, as one of its spec is. So a note of
+    ours, or an approval, leaves it behind for a moment.
+    """
+    behind = any(each.observed_generation < each.generation for each in revision.workloads)
+    seen = (replace(each, observed_generation=each.generation) for each in revision.workloads)
+    return behind and all(map(_is_ready, seen))
 
 
 def known_enough(workload: Workload) -> int:

@@ -260,7 +260,7 @@ class FakeCluster:
             meta["uid"] = f"uid-{number}"
             meta["generation"] = 1
             meta["creationTimestamp"] = format_time(self._now())
-        elif before.get("spec") != merged.get("spec"):
+        elif _asks(before) != _asks(merged):
             meta["generation"] = int(before["metadata"].get("generation", 0)) + 1
         meta["resourceVersion"] = str(number)
         meta["managedFields"] = self._managed_fields(key)
@@ -422,6 +422,12 @@ def _remove(found: dict[str, Any], path: Path) -> None:
             return
         found = found[part]
     found.pop(path[-1], None)
+
+
+def _asks(live: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a new generation when it changes: the spec, and of a Deployment the annotations, too."""
+    annotations = live["metadata"].get("annotations") if live["kind"] == "Deployment" else None
+    return live.get("spec"), annotations or {}
 
 
 def _content(live: Mapping[str, Any]) -> Any:

@@ -166,6 +166,22 @@ def test_a_pod_lost_long_after_the_deadline_gets_a_deadline_of_its_own() -> None
     assert world.daemon.settle().phase is Phase.REJECTED
 
 
+def test_a_note_on_the_workload_ends_no_check_while_its_controller_has_not_seen_it() -> None:
+    """To the API server a change of a Deployment's annotations is a new generation of it."""
+    world = gated()
+    world.daemon.analyst.begun.clear()
+    world.release("v2.0.0")
+    world.verdicts.outcomes["smoke"] = Outcome.PASSED
+    assert world.daemon.settle().phase is Phase.PROVING  # and the controllers do not look
+    assert world.daemon.settle().phase is Phase.PROVING
+    world.verdicts.outcomes["load"] = Outcome.PASSED
+    assert world.daemon.settle().phase is Phase.PROGRESSING
+    assert world.active_version == "v1.0.0"
+    assert world.run().phase is Phase.RETAINING
+    assert [each.check.name for each in world.daemon.analyst.begun] == ["load", "smoke"]
+    assert events(world).count("revision_ready") == 1
+
+
 def test_a_newer_commit_overtakes_checks_under_way() -> None:
     world = gated()
     world.release("v2.0.0")
@@ -234,6 +250,16 @@ def test_it_goes_by_itself_after_a_while_if_that_is_asked_for() -> None:
     assert made.wake_at is not None
     world.advance(11)
     assert world.run().phase is Phase.RETAINING
+
+
+def test_an_approval_counts_however_late_it_is() -> None:
+    """The approval makes a new generation of the Deployment: no reason to look at `progressDeadline`."""
+    world, revision, commit = waiting()
+    world.advance(10_000)
+    world.approve(revision, commit)
+    assert world.daemon.settle().phase is Phase.PROGRESSING
+    assert world.run().phase is Phase.RETAINING
+    assert world.active_version == "v2.0.0"
 
 
 def test_a_revert_needs_no_approval() -> None:

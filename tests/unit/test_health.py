@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.health import PATIENCE, explain, is_ready, trouble, trouble_from
+from reconciler.core.health import PATIENCE, explain, is_ready, is_unseen, trouble, trouble_from
 from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.model import Colour
 from reconciler.core.pods import Pod
@@ -44,6 +44,13 @@ def test_ready_when_pods_and_status_say_so() -> None:
 )
 def test_not_ready(name: str, workload: Workload) -> None:
     assert not is_ready(of(workload)), name
+
+
+def test_unseen_is_what_only_lacks_a_controllers_look() -> None:
+    assert is_unseen(of(READY, replace(READY, generation=2)))
+    assert not is_unseen(of(READY)), "it was seen"
+    assert not is_unseen(of(replace(READY, generation=2, replicas=3))), "a pod is missing, too"
+    assert not is_unseen(of(replace(READY, generation=2), replace(READY, available=0))), "another workload is not ready"
 
 
 def test_the_news_of_one_pod_of_three_may_be_on_its_way() -> None:

@@ -91,7 +91,9 @@ def begin(world: World, version: str, **values: object) -> None:
 
 
 def switches(world: World) -> bool:
-    """Whether the next cycle is the one that moves traffic; it is carried out."""
+    """Whether the next cycle is the one that moves traffic; it is carried out. Kubernetes' controllers have seen by then
+    what was noted on the Deployments."""
+    world.controllers.everything()
     outcome = world.daemon.turn()
     assert outcome is not None
     return outcome.plan.phase is Phase.SWITCHING

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.action import Action, Adopt, Apply, Follow, Purpose, RequireFree, RequireRoom, Switch
-from reconciler.core.health import explain, is_ready, trouble_from
+from reconciler.core.health import explain, is_ready, is_unseen, trouble_from
 from reconciler.core.live import LiveRevision, Workload
 from reconciler.core.memory import Cause, Claim, Rejection
 from reconciler.core.model import WORKLOADS, Component
@@ -17,7 +17,7 @@ from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import put_back
 from reconciler.core.plan.cutover import noted_on_workload, promotion
 from reconciler.core.plan.extras import note_before
-from reconciler.core.plan.gate import Gate, approval, closed_gate, note_of, results_used, unready_since
+from reconciler.core.plan.gate import Gate, approval, closed_gate, evidence_of, note_of, results_used, unready_since
 from reconciler.core.plan.kept import is_spent
 from reconciler.core.plan.manifests import Size, remember, workload_manifest
 from reconciler.core.plan.preview import bring_up, require_free
@@ -47,9 +47,13 @@ def promote(view: View) -> Plan:
         return Plan(Phase.APPLYING, f"{target.named} of an earlier attempt is still being deleted")
     claim = claim_of(view)
     applies = tuple(_bring_up(view, claim))
-    unready = target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies)
-    if target is None or unready or not is_fit(view, target):
-        return _await_ready(view, claim, applies, Phase.APPLYING if unready else Phase.PROGRESSING)
+    if target is None or any(each.purpose not in _NEED_NO_WAIT for each in applies):
+        return _await_ready(view, claim, applies, Phase.APPLYING)
+    if not is_fit(view, target):
+        was_fit = evidence_of(target, claim).ready_at is not None
+        if was_fit and is_unseen(target):
+            return _go_on(view, claim, target, applies)
+        return _await_ready(view, claim, applies, Phase.PROGRESSING)
     if gate := closed_gate(view, claim, target):
         return _hold_back(view, claim, target, applies, gate)
     # Traffic moves first. (A write on a workload just before would keep its controller, and so kube-proxy, busy in
@@ -72,6 +76,15 @@ def _hold_back(view: View, claim: Claim, target: LiveRevision, applies: tuple[Ap
         return made
     noted = () if any(isinstance(each, Switch | Follow) for each in made.actions) else note_of(gate, claim, target)
     return replace(made, checks=gate.checks, actions=(*made.actions, *noted))
+
+
+def _go_on(view: View, claim: Claim, target: LiveRevision, applies: tuple[Apply, ...]) -> Plan:
+    """It was fit, and what was noted or approved since, its controller has not seen yet. That moment ends no check, and
+    is nothing for `progressDeadline` to count; but traffic does not move in it."""
+    if gate := closed_gate(view, claim, target):
+        return _hold_back(view, claim, target, applies, gate)
+    made = _meanwhile(view, Phase.PROGRESSING, "its controller has not seen the latest note yet", applies, None)
+    return replace(made, checks=results_used(view, claim, target))
 
 
 def _await_ready(view: View, claim: Claim, applies: tuple[Apply, ...], phase: Phase) -> Plan:
