@@ -124,7 +124,7 @@ def test_a_colour_that_crashes_after_the_switch_is_led_back_from(scene: Scene) -
 
 @pytest.mark.parametrize("policy", ["proceed", "rollback"])
 def test_without_prometheus_the_policy_decides(scene: Scene, prometheus: Prometheus, policy: str) -> None:
-    """It is gone when v2 is switched to, so nothing is measured. `proceed` keeps v2 and says so; `rollback` does not."""
+    """It is gone when v2 is switched to, so nothing is measured. `proceed` keeps v2, and says so; `rollback` not."""
     _without_analysis_first(scene)
     prometheus.stop()
     _watch(scene, watched(error_ratio(prometheus.url), window="3s", inconclusive=policy))
