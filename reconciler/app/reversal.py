@@ -32,6 +32,7 @@ async def revert_in_git(app: App, repository: Repository, action: RevertInGit, t
         Release(rejected.version, rejected.revision),
         Release(good.version, good.revision),
         rejected.reason,
+        released_by=action.released_by,
     )
     return await repository.revert(revert)
 

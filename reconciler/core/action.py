@@ -221,10 +221,11 @@ class NoteEvidence:
 @dataclass(frozen=True, slots=True)
 class RevertInGit:
     """Commits the version of `good`, which has the traffic again, and pushes that: Git shall not go on asking for what
-    was rejected."""
+    was rejected. `released_by`: the commit by which that had been switched to."""
 
     rejection: Rejection
     good: Active
+    released_by: str
 
     def __str__(self) -> str:
         return f"commit and push a revert to {self.good.version}: {self.rejection.version} was rejected"

@@ -38,7 +38,8 @@ class Revert:
 
     `path` is the version file, from the repository's root. `content` is what it holds afterwards: byte by byte what it
     held when `good` was released, or, where that is no longer to be had, `with_version` of what it holds now. `onto` is
-    the full id of the commit that asks for `bad`: the ref's tip has to be that very commit.
+    the full id of a commit that asks for `bad`: the ref's tip has to be that very commit. `released_by` is the one
+    by which it was released; '': the same. Between the two there may be commits of other apps.
     """
 
     app: str
@@ -50,6 +51,7 @@ class Revert:
     good: Release
     reason: str
     measurements: tuple[str, ...] = ()
+    released_by: str = ""
 
 
 def message(revert: Revert) -> str:
@@ -119,7 +121,7 @@ def _measured(measurements: tuple[str, ...]) -> str:
 def _trailers(revert: Revert) -> str:
     app = f"{_line(revert.namespace, _NAME)}/{_line(revert.app, _NAME)}"
     rejected = _line(revert.bad.revision, _NAME)
-    return f"{REVERTS}: {_line(revert.onto, _NAME)}\n{APP}: {app}\n{REJECTED}: {rejected}"
+    return f"{REVERTS}: {_line(revert.released_by or revert.onto, _NAME)}\n{APP}: {app}\n{REJECTED}: {rejected}"
 
 
 def _line(text: str, most: int) -> str:

@@ -591,12 +591,15 @@ def test_a_commit_that_came_between_wins() -> None:
 
 
 def test_a_commit_to_something_else_that_came_between_is_kept_and_the_revert_comes_on_top() -> None:
+    """What it says it reverts is the commit that released what failed, not the innocent one that it stands on."""
     world = reverting()
+    bad = tip(world)
     world.verdicts.outcomes["errors"] = Outcome.FAILED
     theirs = world.repository.commit({**world.repository.commits[tip(world)], "another-app": b"v7"})
     assert world.run().phase is Phase.RETAINING
     assert world.repository.parents[tip(world)] == theirs
     assert world.repository.commits[tip(world)] == {"version": b"v1.0.0", "another-app": b"v7"}
+    assert f"\nReconciler-Reverts: {bad}\n" in world.repository.messages[tip(world)]
 
 
 def test_it_is_not_reverted_if_the_version_file_is_not_what_changed() -> None:

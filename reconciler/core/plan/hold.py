@@ -62,7 +62,8 @@ def _revert(view: View, rejection: Rejection) -> Iterator[RevertInGit]:
     active, asked = view.memory.active, view.desired.app.strategy.revert_in_git
     led_back = rejection.cause is Cause.ANALYSIS and active is not None and active.revision != rejection.revision
     if asked and led_back and active and view.memory.confirmed_at is not None:
-        yield RevertInGit(rejection, active)
+        bad = view.memory.former(rejection.revision)
+        yield RevertInGit(rejection, active, bad.commit if bad else rejection.commit)
 
 
 def _may_go(view: View, target: LiveRevision) -> bool:
