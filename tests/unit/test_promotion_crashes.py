@@ -34,7 +34,7 @@ class Story:
 
     def __init__(self) -> None:
         self.world = World(replace(APP, strategy=STRATEGY))
-        self.world.verdicts.outcomes = {name: Outcome.PASSED for name in ("smoke", "load", "errors")}
+        self.world.verdicts.outcomes = dict.fromkeys(("smoke", "load", "errors"), Outcome.PASSED)
         first = self.world.commit("v1.0.0")
         self.world.run()
         self.world.approve(self.revision("v1.0.0"), first)
