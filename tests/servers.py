@@ -89,6 +89,8 @@ class HttpsServer:
     """Set once a request waits for `hold`."""
     before: Callable[[str], object] = lambda _: None
     """Called with the path of each request before it is answered, in the connection's thread."""
+    after: Callable[[str], object] = lambda _: None
+    """The same once it was carried out, and before the answer goes out."""
     losing: str = ""
     """Requests with this method and path are carried out, and the connection is closed instead of an answer."""
     read_only: bool = False
@@ -186,6 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         done = subprocess.run(
             _BACKEND, input=body, env=self._cgi(), stdout=subprocess.PIPE, timeout=_ENOUGH, check=False
         )
+        self.server_state.after(self.path)
         if f"{self.command} {self.path}" == self.server_state.losing:
             self.close_connection = True
             return
