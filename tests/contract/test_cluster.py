@@ -23,7 +23,7 @@ from reconciler.app.loop import keep_going
 from reconciler.core.action import Ref
 from reconciler.core.event import event
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest, Strategy
-from reconciler.core.observed import APPLY_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, observe
+from reconciler.core.observed import APPLY_MANAGER, PREVIEW_MANAGER, SCALE_MANAGER, SWITCH_MANAGER, observe
 from reconciler.core.place import manager_of
 from reconciler.errors import Blocked, Conflict, Invalid, ReconcilerError
 from reconciler.ports import Cluster
@@ -241,6 +241,32 @@ async def test_a_switch_replaces_the_whole_selector_and_leaves_the_rest(subject:
     assert moved["spec"]["selector"] == {"a": "2"}
     assert moved["spec"]["ports"][0]["port"] == 80
     assert moved["metadata"]["annotations"]["note"] == "x"
+
+
+async def test_an_address_is_neither_taken_from_a_service_nor_given_to_a_headless_one(subject: Subject) -> None:
+    made = await subject.cluster.apply(service(subject, selector={"a": "1"}), APPLY_MANAGER, None)
+    headless = service(subject, selector={"a": "1"})
+    headless["spec"]["clusterIP"] = "None"
+    with pytest.raises(Invalid):
+        await subject.cluster.apply(headless, APPLY_MANAGER, ref(made))
+    await subject.cluster.delete(subject.namespace, ref(made))
+    made = await subject.cluster.apply(headless, APPLY_MANAGER, None)
+    kept = await subject.cluster.apply(service(subject, selector={"a": "1"}), APPLY_MANAGER, ref(made))
+    assert kept["spec"]["clusterIP"] == "None"
+
+
+async def test_a_selector_that_another_manager_has_too_stays_when_the_first_lets_go(subject: Subject) -> None:
+    """So the preview Service, headless from the beginning, comes into the hands of its own manager."""
+    full = service(subject, selector={"a": "1"})
+    full["spec"]["clusterIP"] = "None"
+    live = await subject.cluster.apply(full, APPLY_MANAGER, None)
+    live = await subject.cluster.apply(switch(subject, {"a": "1"}, note="x"), PREVIEW_MANAGER, ref(live))
+    rest = {**full, "spec": {key: value for key, value in full["spec"].items() if key != "selector"}}
+    live = await subject.cluster.apply(rest, APPLY_MANAGER, ref(live))
+    assert live["spec"]["selector"] == {"a": "1"}
+    live = await subject.cluster.apply(switch(subject, {"a": "2"}, note="x"), PREVIEW_MANAGER, ref(live))
+    live = await subject.cluster.apply(rest, APPLY_MANAGER, ref(live))
+    assert live["spec"]["selector"] == {"a": "2"}
 
 
 async def test_of_two_switches_from_the_same_state_one_fails(subject: Subject) -> None:

@@ -245,8 +245,7 @@ class FakeCluster:
         merged = _listed(merged)
         if merged.get("kind") == "Service" and not (merged.get("spec") or {}).get("ports"):
             raise Invalid("spec.ports: Required value")
-        if before is not None and _is_headless(before) != _is_headless(merged):
-            raise Invalid("spec.clusterIPs[0]: may not change once set")
+        _keep_address(before, merged)
         if before is not None and _content(before) == _content(merged) and owners == owned_before:
             return self.objects[key]
         self.applied_at[key, manager] = self._now()
@@ -360,6 +359,14 @@ class ActingCluster:
                 todo = f"Add to a Role of it: resources: [{plural}], verbs: [{verb}]"
                 raise Forbidden(what, where=f"{kind}s", untouched="-", todo=todo, user=self._account.user)
         self._cluster.acted.append((self._account, f"{verbs[-1]} {kind}"))
+
+
+def _keep_address(before: Mapping[str, Any] | None, merged: dict[str, Any]) -> None:
+    """Whether a Service has an address of its own never changes."""
+    if before is not None and _is_headless(before):
+        merged["spec"]["clusterIP"] = "None"
+    elif before is not None and _is_headless(merged):
+        raise Invalid("spec.clusterIPs[0]: may not change once set")
 
 
 def _is_headless(live: Mapping[str, Any]) -> bool:
