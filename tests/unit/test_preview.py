@@ -91,8 +91,8 @@ def begin(world: World, version: str, **values: object) -> None:
 
 
 def switches(world: World) -> bool:
-    """Whether the next cycle is the one that moves traffic; it is carried out. Kubernetes' controllers have seen by then
-    what was noted on the Deployments."""
+    """Whether the next cycle is the one that moves traffic; it is carried out. Kubernetes' controllers have seen by
+    then what was noted on the Deployments."""
     world.controllers.everything()
     outcome = world.daemon.turn()
     assert outcome is not None
