@@ -17,19 +17,21 @@ from reconciler.core.memory import Active, Cause, Claim, Memory, Rejection, writ
 from reconciler.core.model import Manifest
 from reconciler.core.observed import SWITCH_MANAGER, Front
 from reconciler.core.place import entries, holds
+from reconciler.core.plan.forgotten import forgotten
 from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
-from reconciler.core.plan.view import View, compared, is_known_good, live_of, ref_of, was_serving
+from reconciler.core.plan.view import View, compared, live_of, ref_of, was_serving
 
 
 def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | None = None) -> CreateFront | Switch:
     """Moves traffic to the desired revision: a moved route, or a new Service that leads there already. `reason`, if it
     is none of the usual ones. `rejection` of what is led back from, if so."""
-    to = replace(view.as_active(view.now), on_trial=_is_to_be_watched(view))
+    to = replace(view.as_active(view.now), on_trial=is_to_be_watched(view))
     moves = along(view)
     if not view.front:
-        memory = replace(Memory().switched(to), inventory=resources(view.desired.extras))
+        first = replace(Memory().switched(to), inventory=resources(view.desired.extras))
+        memory = replace(first, history=forgotten(view))
         manifest = annotated(view.desired.front, write_memory(memory))
         return CreateFront(manifest, to, claim.since, moves)
     source = _source(view)
@@ -52,11 +54,12 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
     )
 
 
-def _is_to_be_watched(view: View) -> bool:
-    """Whether an analysis follows: not after a repair, nor a switch to what was active before and was not led back
-    from."""
-    asked = view.desired.app.strategy.post_promotion is not None
-    return asked and not is_known_good(view) and (not was_serving(view) or _was_on_trial(view))
+def is_to_be_watched(view: View) -> bool:
+    """Whether an analysis follows: not after a repair, nor a switch to what was active before, unless it was led back
+    from, or left before its analysis was over."""
+    asked, former = view.desired.app.strategy.post_promotion is not None, view.memory.former(view.desired.revision)
+    proved = former is not None and not former.failed and not former.on_trial
+    return asked and not proved and (not was_serving(view) or _was_on_trial(view))
 
 
 def _was_on_trial(view: View) -> bool:
@@ -64,7 +67,7 @@ def _was_on_trial(view: View) -> bool:
 
 
 def _with_failure(former: Active, rejection: Rejection) -> Active:
-    return replace(former, failed=True) if former.revision == rejection.revision else former
+    return replace(former, failed=True, on_trial=False) if former.revision == rejection.revision else former
 
 
 def promotion(view: View, claim: Claim, approval: str = "") -> CreateFront | Switch:
