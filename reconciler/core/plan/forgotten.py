@@ -11,7 +11,7 @@ def forgotten(view: View) -> tuple[Active, ...]:
     """Every colour that was whole before, the latest first: each is kept as long as a former one is.
 
     Nobody knows any more whether it ever had traffic, and what became of it then. So its analysis counts as not over;
-    and one that may have been held back by a gate, or was rejected, counts as failed: nothing leads back to it unproved.
+    and one that a gate may have held back, or that was rejected, counts as failed: nothing leads back to it unproved.
     """
     others = [each for each in view.observed.revisions if each.revision != view.desired.revision and each.completed]
     latest = sorted(others, key=lambda each: each.created, reverse=True)
