@@ -111,3 +111,23 @@ def test_traffic_that_a_hand_led_to_what_cannot_serve_yet_goes_back(world: World
     assert world.run().phase is Phase.REJECTED
     assert world.active_version == "v2.0.0"
     assert "minReadyPercent" in world.told.last("rejected").fields["reason"]
+
+
+def test_a_service_deleted_while_a_failed_revision_is_held_off_does_not_bring_it_back(world: World) -> None:
+    """The Service took the rejection along. What failed in front of users is not shown to them again."""
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    assert world.run().phase is Phase.REJECTED
+    world.advance(20)
+    world.run()
+    assert {w.version: w.replicas for w in world.observed.workloads} == {"v1.0.0": 3, "v2.0.0": 0}
+    world.cluster.selector_writes.clear()
+    world.cluster.remove("Service", NAMESPACE, "my-app")
+    world.restart()
+    for _ in range(3):
+        assert world.run().phase is Phase.REJECTED
+        assert world.active_version == "v1.0.0"
+        world.advance(50)
+    assert len(world.cluster.selector_writes) == 1
+    assert world.told.names().count("rejected") == 1
+    world.verdicts.outcomes.clear()
+    assert world.release("v3.0.0").phase is Phase.WATCHING
