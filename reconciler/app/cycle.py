@@ -291,7 +291,9 @@ class _Told:
             self._emit("recovered", desired, about, **reason)
 
     def _waiting(self, desired: Desired, made: Plan) -> None:
-        waits = (desired.commit, made.reason) if made.reason.startswith((WAITS_FOR, OUTSIDE)) else None
+        # An approval that is awaited begins with the same words, and tells of itself.
+        awaited = OUTSIDE if made.phase is Phase.WAITING else WAITS_FOR
+        waits = (desired.commit, made.reason) if made.reason.startswith(awaited) else None
         if waits and waits != self._waits:
             told = "waiting_for" if made.reason.startswith(WAITS_FOR) else "window_awaited"
             self._emit(told, desired, None, reason=made.reason)

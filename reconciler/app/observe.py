@@ -15,6 +15,7 @@ from reconciler.core.memory import Active, Cause, Memory
 from reconciler.core.model import App, Desired, Release, Slot, Template
 from reconciler.core.observed import Observed, observe
 from reconciler.core.plan.extras import further_kinds
+from reconciler.core.plan.trial import ways_back
 from reconciler.core.render import identify, render
 from reconciler.core.slot import choose_slot
 from reconciler.core.template import templates_in
@@ -168,7 +169,7 @@ class Eyes:
         memory = observed.front.memory if observed.front else Memory()
         if memory.active is None or not memory.active.on_trial:
             return None
-        former = next((e for e in memory.history if not e.failed and observed.revision(e.revision)), None)
+        former = next(iter(ways_back(memory, observed)), None)
         return await self._as_committed(former, observed) if former else None
 
     async def see_likeness(self, desired: Desired, observed: Observed) -> Desired:

@@ -40,9 +40,9 @@ class Active:
     """A revision that the selector points to (or pointed to): `since` and `until` in epoch seconds.
 
     `committed` is when (epoch seconds, the committer's date) the commit was made that asked for it; None if unknown.
-    `on_trial`: with how many pods it was switched to, while the analysis after that is not over; 0 otherwise. `failed`:
-    that analysis failed. `rollback`: that switch went back
-    to a former revision.
+    `on_trial`: with how many pods it was switched to, while the analysis after that is not over, or never was, since it
+    was left before; 0 otherwise. `failed`: that analysis failed. `rollback`: that switch went back to a former
+    revision.
     """
 
     revision: str
@@ -121,7 +121,7 @@ class Memory:
         history = tuple(each for each in self.history if each.revision != to.revision)
         for each in (self.active, source):
             if each and each.revision != to.revision:
-                left = replace(each, until=to.since, on_trial=0)
+                left = replace(each, until=to.since)
                 history = (left, *(older for older in history if older.revision != left.revision))
         history, deployments = history[:HISTORY_LIMIT], self._delivered(to)
         return Memory(active=to, history=history, inventory=self.inventory, deployments=deployments)
@@ -261,6 +261,7 @@ def _former(entry: Any) -> Active | None:
             since=float(entry["since"]),
             until=float(entry["until"]),
             committed=_moment(entry.get("committed")),
+            on_trial=_count(str(entry.get("on_trial", ""))),
             failed=entry.get("failed") is True,
             rollback=entry.get("rollback") is True,
         )

@@ -217,6 +217,7 @@ def _awaiting(**more: object) -> World:
 def test_an_approval_lets_it_through() -> None:
     world, revision, commit = waiting()
     assert events(world).count("approval_awaited") == 1
+    assert "waiting_for" not in events(world), "no other app is waited for"
     world.approve(revision, commit)
     assert world.run().phase is Phase.RETAINING
     assert world.active_version == "v2.0.0"

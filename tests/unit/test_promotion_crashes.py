@@ -13,7 +13,7 @@ import pytest
 from reconciler.core.check import Check, Outcome, PostPromotion, PrePromotion
 from reconciler.core.probe import HttpProbe
 from reconciler.core.revert import REVERTS
-from tests.fakes.world import APP, Killed, World
+from tests.fakes.world import APP, FakeDaemon, Killed, World
 
 SMOKE, LOAD = Check("smoke", HttpProbe()), Check("load", HttpProbe(path="/load"))
 ERRORS = Check("errors", HttpProbe(path="/errors"))
@@ -149,3 +149,24 @@ def _dies_once(world: World, when: str) -> Callable[[], object]:
         raise Killed
 
     return die
+
+
+def test_two_daemons_that_revert_at_the_same_moment_make_one_commit(undisturbed: Story) -> None:
+    """The second comes to its push while the first is between its look at the branch and its own."""
+    story = Story()
+    world = story.world
+    other = FakeDaemon(world)
+    other.poll()
+    other.settle()
+
+    def both() -> None:
+        world.repository.before_push = lambda: None
+        other.poll()
+        other.settle()
+
+    world.repository.before_push = both
+    story.play()
+    story.deaths = 1
+    _same(story, undisturbed)
+    assert world.told.names().count("reverted_in_git") == 1
+    assert world.told.names().count("revert_overtaken") == 1

@@ -17,6 +17,7 @@ from reconciler.core.memory import Active, Cause, Claim, Memory, Rejection, writ
 from reconciler.core.model import Manifest
 from reconciler.core.observed import SWITCH_MANAGER, Front
 from reconciler.core.place import entries, holds
+from reconciler.core.plan.forgotten import forgotten
 from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.moved import moved_by_hand
 from reconciler.core.plan.ports import clash, moving_ports, written_over
@@ -26,10 +27,11 @@ from reconciler.core.plan.view import View, compared, is_known_good, live_of, re
 def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | None = None) -> CreateFront | Switch:
     """Moves traffic to the desired revision: a moved route, or a new Service that leads there already. `reason`, if it
     is none of the usual ones. `rejection` of what is led back from, if so."""
-    to = replace(view.as_active(view.now), on_trial=_to_be_watched(view))
+    to = replace(view.as_active(view.now), on_trial=pods_on_trial(view))
     moves = along(view)
     if not view.front:
-        memory = replace(Memory().switched(to), inventory=resources(view.desired.extras))
+        first = replace(Memory().switched(to), inventory=resources(view.desired.extras))
+        memory = replace(first, history=forgotten(view))
         manifest = annotated(view.desired.front, write_memory(memory))
         return CreateFront(manifest, to, claim.since, moves)
     source = _source(view)
@@ -52,18 +54,18 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
     )
 
 
-def _to_be_watched(view: View) -> int:
-    """With how many pods it goes on trial; 0: no analysis follows. None does after a repair, nor after a switch to what
-    was active before and was not led back from."""
-    asked = view.desired.app.strategy.post_promotion is not None and not is_known_good(view)
-    if not asked or view.target is None:
+def pods_on_trial(view: View) -> int:
+    """With how many pods the desired revision goes on trial; 0: no analysis follows. None does after a repair, nor
+    after a switch to what was active before, unless it was led back from, or left before its analysis was over."""
+    noted, former = view.memory.active, view.memory.former(view.desired.revision)
+    proved = former is not None and not former.failed and not former.on_trial
+    if view.desired.app.strategy.post_promotion is None or proved or view.target is None:
         return 0
-    noted = view.memory.active
     return noted.on_trial if noted and was_serving(view) else view.target.replicas
 
 
 def _with_failure(former: Active, rejection: Rejection) -> Active:
-    return replace(former, failed=True) if former.revision == rejection.revision else former
+    return replace(former, failed=True, on_trial=0) if former.revision == rejection.revision else former
 
 
 def promotion(view: View, claim: Claim, approval: str = "") -> CreateFront | Switch:

@@ -77,7 +77,8 @@ def _scale_down(view: View, rejection: Rejection) -> Iterator[Apply]:
         live = live_of(view, component)
         if live is None or live.replicas == 0:
             continue
-        noted = rejection if live.rejection else None
+        # Users saw it fail. If the Service is deleted, and with it the memory of that, this one is still there.
+        noted = rejection if live.rejection or rejection.cause is Cause.ANALYSIS else None
         manifest = workload_manifest(component, Size(0, live.noted_replicas), live.claim, noted)
         manifest, found = compared(view, manifest, live.live)
         yield Apply(manifest, Purpose.SCALE, ref_of(live), found, reason="it was rejected")

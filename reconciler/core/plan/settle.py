@@ -12,13 +12,13 @@ from reconciler.core.action import Apply, Handover
 from reconciler.core.front import route_of, same_route, without_route
 from reconciler.core.health import explain, is_down, ready_pods
 from reconciler.core.live import LiveRevision
-from reconciler.core.memory import Active, Memory
 from reconciler.core.observed import Front
 from reconciler.core.phase import Phase
 from reconciler.core.plan.astray import follow
 from reconciler.core.plan.confirm import confirmed, has_arrived
-from reconciler.core.plan.cutover import cut_over
+from reconciler.core.plan.cutover import cut_over, pods_on_trial
 from reconciler.core.plan.extras import note_after, note_before, tend
+from reconciler.core.plan.forgotten import forgotten
 from reconciler.core.plan.kept import is_idle
 from reconciler.core.plan.manifests import remember, switch_manifest
 from reconciler.core.plan.preview import idle
@@ -72,7 +72,10 @@ def _put_right(view: View, front: Front) -> Plan | None:
     every field has its owner."""
     noted = view.memory.active
     if noted is None or noted.revision != view.desired.revision:
-        found = _with_forgotten(view, view.memory.switched(view.as_active(view.now)))
+        to = replace(view.as_active(view.now), on_trial=pods_on_trial(view))
+        found = view.memory.switched(to)
+        # What was delivered is not known any more either.
+        found = replace(found, history=forgotten(view), deployments=()) if noted is None else found
         why = "the selector was found pointing here"
         return Plan(Phase.CONFIRMING, why, (remember(front, found, "switched", why),))
     if not same_route(front.route, route_of(view.desired.front)) and view.target and is_fit(view, view.target):
@@ -92,17 +95,6 @@ def _handovers(view: View, front: Front) -> Iterator[Handover]:
         if there and there.needs_handover:
             kept = switch_manifest(rendered, view.memory if there is front else None, there.route)
             yield Handover(ref_of(there), without_route(rendered), kept)
-
-
-def _with_forgotten(view: View, memory: Memory) -> Memory:
-    """If the memory was lost (somebody wiped the annotations), every colour that was whole before counts as a former
-    one: it is kept as long as a former one is. What was delivered is not known any more."""
-    if view.memory.active is not None:
-        return memory
-    others = [e for e in view.observed.revisions if e.revision != view.desired.revision and e.completed]
-    latest = sorted(others, key=lambda each: each.created, reverse=True)
-    former = (Active(e.revision, e.version, e.colour, e.commit, e.created, view.now) for e in latest)
-    return replace(memory, history=tuple(former), deployments=())
 
 
 def _settled_phase(view: View, refused: str) -> Phase:

@@ -5,7 +5,7 @@ Going back depends on the colour that is gone back to alone, never on the health
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -14,9 +14,9 @@ from reconciler.core.check import Inconclusive, Outcome, PostPromotion, Result, 
 from reconciler.core.evidence import Evidence
 from reconciler.core.health import explain, is_down, ready_pods
 from reconciler.core.live import LiveRevision
-from reconciler.core.memory import Active, Cause, Claim, Rejection
+from reconciler.core.memory import Active, Cause, Claim, Memory, Rejection
 from reconciler.core.model import Desired, Slot
-from reconciler.core.observed import Front
+from reconciler.core.observed import Front, Observed
 from reconciler.core.phase import Phase
 from reconciler.core.plan.cutover import cut_over
 from reconciler.core.plan.manifests import evidence_manifest, remember
@@ -98,12 +98,12 @@ def ended(view: View, front: Front, trial: Trial) -> Remember:
 
 
 def go_back(view: View, front: Front, reason: str) -> Plan:
-    """Traffic goes back to the latest revision before this one that was not led back from; it is rejected in the same
-    write. Without one, it stays, and that is told."""
-    found = next(_ways_back(view), None)
-    if found is None:
+    """Traffic goes back to the first of `ways_back`; this revision is rejected in the same write. Without one, it
+    stays, and that is told."""
+    former = next(iter(ways_back(view.memory, view.observed)), None)
+    live = view.observed.revision(former.revision) if former else None
+    if former is None or live is None:
         return _nowhere(view, front, reason)
-    former, live = found
     desired = view.previous if view.previous and view.previous.revision == former.revision else None
     desired = desired or _as_it_is(view, former, live)
     there = None if desired is None else replace(view, desired=desired, standing=None, previous=None)
@@ -115,11 +115,16 @@ def go_back(view: View, front: Front, reason: str) -> Plan:
     return Plan(Phase.WATCHING, reason, (*_kept(there, live), switch))
 
 
-def _ways_back(view: View) -> Iterator[tuple[Active, LiveRevision]]:
-    for former in view.memory.history:
-        live = view.observed.revision(former.revision)
-        if live and not live.deleting and not former.failed and former.revision != view.desired.revision:
-            yield former, live
+def ways_back(memory: Memory, observed: Observed) -> list[Active]:
+    """The former revisions that are there and were not led back from, the best first: one that stood its analysis, if
+    there was one, before what was left in the middle of it; the latest of these."""
+    found = ((each, observed.revision(each.revision)) for each in memory.history if not each.failed)
+    there = [(each, live) for each, live in found if live and not live.deleting and not _is_active(memory, each)]
+    return [each for each, _ in sorted(there, key=lambda pair: (pair[1].replicas == 0, pair[0].on_trial > 0))]
+
+
+def _is_active(memory: Memory, former: Active) -> bool:
+    return memory.active is not None and memory.active.revision == former.revision
 
 
 def _as_it_is(view: View, former: Active, live: LiveRevision) -> Desired | None:
