@@ -6,15 +6,21 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.observed import SWITCH_MANAGER
 from rig.daemon import Event
+from rig.ingress import IngressProxy
+from rig.pair import PairLoad, Target
 from rig.prometheus import Prometheus
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed, only_errors_of
 from tests.e2e.harness.commands import run
-from tests.e2e.harness.http import set_ready
+from tests.e2e.harness.http import set_error_rate, set_ready
 from tests.e2e.harness.trials import BAD, Recorder, answers, at, error_ratio, led_back, tell, watched
+from tests.e2e.harness.whole import describe
 
+A, B = "my-app-a", "my-app-b"
+HOSTS = ("a.example.com", "b.example.com")
 FAILED = 1
 """The exit status of `status` when an app has failed."""
 
@@ -69,9 +75,7 @@ def test_errors_that_a_check_over_http_finds_are_led_back_from(scene: Scene, rec
     reverted = scene.repository.revert()
     scene.daemon.wait_for("rejection_cleared", commit=reverted)
     scene.load.wait_for_count(200)
-    errors = only_errors_of("v2.0.0", scene.load)
-    assert errors, "no user saw what the check saw"
-    tell(scene, errors, failed, record_property)
+    tell(scene, only_errors_of("v2.0.0", scene.load), failed, record_property)
     moved(scene, 2)
 
 
@@ -201,3 +205,55 @@ def _answered_from_then_on(scene: Scene, rejected: Event) -> None:
     assert not late, late[:3]
     assert scene.load.failures, "nobody noticed that it was down"
     moved(scene, 2)
+
+
+def test_all_services_of_an_app_go_back(scene: Scene, another_port: int) -> None:
+    """One of v2's workloads turns bad: both Services return, and in the end no client gets anything of v2."""
+    a, b = ({"nodePort": each} for each in (scene.node_port, another_port))
+    describe(scene, {"activeService": A, **watched(answers()), "scaleDownDelay": "60s"}, a, b)
+    targets = [Target(scene.sandbox.node_address, each) for each in (scene.node_port, another_port)]
+    with PairLoad(targets[0], targets[1], scene.sandbox.source_addresses) as probe:
+        one, two = _pairs_go_back(scene, probe)
+    for service in (A, B):
+        assert scene.audit.moves(service) == [(one, two), (two, one)]
+        assert set(scene.audit.movers(service)) == {SWITCH_MANAGER}
+
+
+def test_an_ingress_goes_back(scene: Scene) -> None:
+    """The same through a real proxy, where the hosts of an Ingress move in one write."""
+    a, b = ({"host": host} for host in HOSTS)
+    describe(scene, {"activeIngress": APP, **watched(answers()), "scaleDownDelay": "60s"}, a, b)
+    with IngressProxy(scene.sandbox, scene.namespace) as proxy:
+        targets = [Target(proxy.address, proxy.port, host) for host in HOSTS]
+        with PairLoad(targets[0], targets[1], scene.sandbox.source_addresses) as probe:
+            _pairs_go_back(scene, probe)
+            there, back = [each.hosts for each in proxy.moves if set(each.hosts) == set(HOSTS)][-2:]
+    assert not set(there.values()) & set(back.values())
+
+
+def _pairs_go_back(scene: Scene, probe: PairLoad) -> tuple[str, str]:
+    """Releases v1.0.0, and v2.0.0, which is led back from: every request was answered, if by an error then by a 500.
+
+    Returns both revisions.
+    """
+    commit = scene.release("v1.0.0")
+    scene.daemon.start()
+    one = str(scene.settle(commit)["revision"])
+    probe.wait_until_settled("v1.0.0")
+    bad = scene.release("v2.0.0")
+    two = str(scene.settle(bad)["revision"])
+    probe.wait_until_settled("v2.0.0")
+    for pod in scene.cluster.pods(two):
+        if pod["metadata"]["labels"]["component"] == "b":
+            set_error_rate(pod, 0.5)
+    rejected = scene.daemon.wait_for("rejected", commit=bad)
+    assert "check answers failed after the switch" in rejected["reason"], rejected
+    back = scene.daemon.wait_for("switch_confirmed", commit=bad, version="v1.0.0")
+    assert back["revision"] == one
+    probe.wait_until_settled("v1.0.0")
+    since = probe.pairs[-1].end
+    probe.wait_for_count(40)
+    assert set(probe.versions(since)) == {"v1.0.0"} and not probe.mixed(since)
+    assert {error for each in probe.failures for error in (each.first.error, each.second.error)} <= {"", "500"}
+    assert all(each.start < since for each in probe.failures)
+    return one, two

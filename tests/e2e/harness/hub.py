@@ -73,9 +73,9 @@ class Hub:
         return dict(line.split(": ", 1) for line in lines if line)
 
     def refuse(self, reason: str) -> None:
-        """Every push is declined from now on, as a protected branch's is."""
+        """Pushes over HTTP are declined from now on; humans, who use the path, are let past."""
         hook = self.path / "hooks" / "pre-receive"
-        hook.write_text(f"#!/bin/sh\necho '{reason}' >&2\nexit 1\n")
+        hook.write_text(f"#!/bin/sh\n[ -z \"$REQUEST_METHOD\" ] && exit\necho '{reason}' >&2\nexit 1\n")
         hook.chmod(0o755)
 
     def allow(self) -> None:
