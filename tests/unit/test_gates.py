@@ -624,3 +624,19 @@ def test_evidence_stands_on_the_workload_so_that_kube_proxy_is_not_disturbed() -
     world.release("v2.0.0")
     assert {write.split("/")[0] for write in world.cluster.writes} == {"apply Deployment"}
     assert world.cluster.get("Service", NAMESPACE, "my-app") is not None
+
+
+def test_a_selector_moved_by_hand_is_put_back_and_what_was_rejected_stays_so() -> None:
+    world = _failed()
+    bad = next(w for w in world.observed.workloads if w.version == "v2.0.0")
+    front = world.observed.front
+    assert front is not None
+    selector = {key: f"{value}-elsewhere" for key, value in front.selector.items()}
+    world.cluster.put({**front.live, "spec": {**front.live["spec"], "selector": selector}}, "kubectl")
+    world.advance(1)
+    assert world.run().phase is Phase.REJECTED
+    assert world.active_version == "v1.0.0"
+    front = world.observed.front
+    assert front is not None
+    assert front.memory.rejection is not None
+    assert front.memory.rejection.revision == bad.revision
