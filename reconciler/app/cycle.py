@@ -21,10 +21,10 @@ from reconciler.core.health import trouble
 from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
-from reconciler.core.plan import Plan, plan
+from reconciler.core.plan import Plan, plan, watch
 from reconciler.core.plan.gate import OUTSIDE
 from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
-from reconciler.errors import Blocked, Conflict, Transient
+from reconciler.errors import Blocked, Conflict, Invalid, Transient
 from reconciler.ports import Analysis, Clock, Cluster, Repository, Subject, Telemetry
 
 
@@ -146,7 +146,11 @@ class Cycle:
 
     async def run(self, tip: Tip) -> Outcome:
         """Sees, plans, and does what the plan says. Raises at the first action that fails; those before it stand."""
-        desired, observed, made = await self.look(tip)
+        try:
+            desired, observed, made = await self.look(tip)
+        except Invalid:
+            await self._watch()
+            raise
         others = self._others(observed)
         released, notes = self._notes(made)
         if (made.actions or notes) and any(
@@ -168,6 +172,20 @@ class Cycle:
                 return Outcome(made, acted=False, outdated=True)
             await self._execute(_Unanswered(action, desired, tip.noticed_at), about)
         return Outcome(made, bool(made.actions))
+
+    async def _watch(self) -> None:
+        """Goes on with the analysis after a switch, though what Git says by now cannot be used: somebody's mistake
+        there must not leave clients on a version that fails."""
+        observed = await self._eyes.see_cluster()
+        active, now = await self._eyes.see_on_trial(observed), self.clock.now()
+        if active is None or observed.front is None:
+            return
+        previous, about = await self._eyes.see_previous(observed), observed.front.live
+        made = watch(active, observed, now, previous, self.analyst.results())
+        self.analyst.keep(made.checks, {active.revision: subject_of(active, observed)}, about)
+        self._tell_late(observed, about)
+        for action in made.actions:
+            await self._execute(_Unanswered(action, active, now), about)
 
     async def _execute(self, step: _Unanswered, about: Manifest | None) -> None:
         try:

@@ -162,6 +162,11 @@ class Eyes:
             return None
         return await self._as_committed(active, observed)
 
+    async def see_on_trial(self, observed: Observed) -> Desired | None:
+        """The active revision as its own commit rendered it, if the analysis after its switch is not over."""
+        active = observed.front.memory.active if observed.front else None
+        return await self._as_committed(active, observed) if active and active.on_trial else None
+
     async def see_previous(self, observed: Observed) -> Desired | None:
         """The revision that traffic goes back to if the analysis of the active one fails, as its own commit rendered
         it. None if there is none, or no analysis, or it cannot be rendered any more."""

@@ -14,7 +14,7 @@ from reconciler.core.phase import Phase
 from reconciler.core.plan.retire import DRAIN_MARGIN
 from reconciler.core.probe import HttpProbe
 from reconciler.core.window import Window
-from reconciler.errors import Blocked
+from reconciler.errors import Blocked, Invalid
 from tests.fakes.world import APP, NAMESPACE, World
 
 SMOKE, LOAD = Check("smoke", HttpProbe()), Check("load", HttpProbe(path="/load"))
@@ -640,3 +640,30 @@ def test_a_selector_moved_by_hand_is_put_back_and_what_was_rejected_stays_so() -
     assert front is not None
     assert front.memory.rejection is not None
     assert front.memory.rejection.revision == bad.revision
+
+
+def test_a_commit_that_cannot_be_used_does_not_end_the_watch_of_what_has_the_traffic() -> None:
+    world = watched()
+    world.release("v2.0.0")
+    world.repository.commit({"version": b""})
+    world.daemon.poll()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    for _ in range(4):
+        with pytest.raises(Invalid, match="is empty"):
+            world.daemon.turn()
+    assert world.active_version == "v1.0.0"
+    assert world.told.last("rejected").fields["version"] == "v2.0.0"
+
+
+def test_a_trial_that_ends_well_under_a_commit_that_cannot_be_used_is_noted() -> None:
+    world = watched()
+    world.release("v2.0.0")
+    world.repository.commit({"version": b""})
+    world.daemon.poll()
+    world.verdicts.outcomes["errors"] = Outcome.PASSED
+    world.advance(61)
+    for _ in range(4):
+        with pytest.raises(Invalid, match="is empty"):
+            world.daemon.turn()
+    assert events(world)[-1] == "analysis_passed"
+    assert world.active_version == "v2.0.0"
