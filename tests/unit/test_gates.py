@@ -12,7 +12,7 @@ from reconciler.core.memory import Cause
 from reconciler.core.model import App
 from reconciler.core.phase import Phase
 from reconciler.core.plan.retire import DRAIN_MARGIN
-from reconciler.core.probe import HttpProbe
+from reconciler.core.probe import HttpProbe, JobProbe
 from reconciler.core.window import Window
 from reconciler.errors import Blocked, Invalid
 from tests.fakes.world import APP, NAMESPACE, World
@@ -667,3 +667,18 @@ def test_a_trial_that_ends_well_under_a_commit_that_cannot_be_used_is_noted() ->
             world.daemon.turn()
     assert events(world)[-1] == "analysis_passed"
     assert world.active_version == "v2.0.0"
+
+
+def test_a_job_that_is_changed_while_it_runs_is_run_anew() -> None:
+    """What the former one comes to must not be put down to the new one."""
+    job = "{apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: a, image: 'b:1'}]}}}}"
+    world = _released(APP)
+    world.files["gate.yaml"] = job.encode()
+    world.app = app(pre_promotion=PrePromotion((Check("books", JobProbe("gate.yaml")),)))
+    world.commit("v1.0.0")
+    world.restart()
+    world.release("v2.0.0")
+    assert [each.check.name for each in world.daemon.analyst.begun] == ["books"]
+    world.files["gate.yaml"] = job.replace("b:1", "b:2").encode()
+    assert world.release("v2.0.0").phase is Phase.PROVING
+    assert [each.check.name for each in world.daemon.analyst.begun] == ["books", "books"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from reconciler.core.action import NoteEvidence
-from reconciler.core.check import Check, Outcome, PrePromotion, Result, Series, Stage
+from reconciler.core.check import Outcome, PrePromotion, Result, Series, Stage
 from reconciler.core.consent import is_approved
 from reconciler.core.evidence import Evidence
 from reconciler.core.job import gate_key
@@ -45,7 +45,7 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     done = {each: view.results[each] for each in series if each in view.results}
     if bad := [(each, result) for each, result in done.items() if result.outcome is not Outcome.PASSED]:
         return Gate(Phase.PROVING, _failure(bad), checks=frozenset(done), failed=True)
-    passed = found.passed | {gate_key(each.check, view.desired) for each in done}
+    passed = found.passed | {each.key for each in done}
     seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
     left = [each for each in series if each not in done]
     closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
@@ -62,8 +62,10 @@ def results_used(view: View, claim: Claim, target: LiveRevision) -> frozenset[Se
 
 def _all(view: View, claim: Claim, target: LiveRevision) -> list[Series]:
     """The checks of this promotion that are not on record as passed."""
-    known = evidence_of(target, claim).passed
-    return [_series(each, claim, target) for each in _wanted(view).checks if gate_key(each, view.desired) not in known]
+    known, who = evidence_of(target, claim).passed, (Stage.PRE, target.revision, claim.since)
+    checks = _wanted(view).checks
+    series = (Series(each, *who, key=gate_key(each, view.desired)) for each in checks)
+    return [each for each in series if each.key not in known]
 
 
 def evidence_of(target: LiveRevision | None, claim: Claim) -> Evidence:
@@ -94,10 +96,6 @@ def _wanted(view: View) -> PrePromotion:
     wanted = view.desired.app.strategy.pre_promotion
     skipped = was_serving(view) or (is_known_good(view) and not wanted.rerun)
     return PrePromotion() if skipped else wanted
-
-
-def _series(check: Check, claim: Claim, target: LiveRevision) -> Series:
-    return Series(check, Stage.PRE, target.revision, claim.since)
 
 
 def _failure(bad: Iterable[tuple[Series, Result]]) -> str:
