@@ -309,9 +309,11 @@ class _Told:
             self._emit("recovered", desired, about, **reason)
 
     def _waiting(self, desired: Desired, made: Plan) -> None:
-        waits = (desired.commit, made.reason) if made.reason.startswith((WAITS_FOR, OUTSIDE)) else None
+        told = next(
+            (_AWAITED[each] for each in _AWAITED if made.phase is each[0] and made.reason.startswith(each[1])), ""
+        )
+        waits = (desired.commit, made.reason) if told else None
         if waits and waits != self._waits:
-            told = "waiting_for" if made.reason.startswith(WAITS_FOR) else "window_awaited"
             self._emit(told, desired, None, reason=made.reason)
         self._waits = waits
 
@@ -334,6 +336,11 @@ class _Told:
         self.telemetry.emit(event(name, **who(desired), **fields), about)
 
 
+_AWAITED: Mapping[tuple[Phase, str], str] = {
+    (Phase.APPLYING, WAITS_FOR): "waiting_for",
+    (Phase.WAITING, OUTSIDE): "window_awaited",
+}
+"""How the reason of what is waited for begins, in which phase; an approval is told of with its note."""
 _DOWN: Mapping[str, str] = {
     "untouched": "An earlier colour that is still there is kept until this one serves again",
     "todo": "Run `git revert`, or mend what its pods complain of",

@@ -200,6 +200,7 @@ def _awaiting(**more: object) -> World:
 def test_an_approval_lets_it_through() -> None:
     world, revision, commit = waiting()
     assert events(world).count("approval_awaited") == 1
+    assert "waiting_for" not in events(world), "that is about other apps"
     world.approve(revision, commit)
     assert world.run().phase is Phase.RETAINING
     assert world.active_version == "v2.0.0"
@@ -682,3 +683,18 @@ def test_a_job_that_is_changed_while_it_runs_is_run_anew() -> None:
     world.files["gate.yaml"] = job.replace("b:1", "b:2").encode()
     assert world.release("v2.0.0").phase is Phase.PROVING
     assert [each.check.name for each in world.daemon.analyst.begun] == ["books", "books"]
+
+
+def test_an_approval_that_a_commit_undid_is_asked_for_anew() -> None:
+    world, revision, commit = waiting()
+    world.app = replace(
+        world.app,
+        strategy=replace(world.app.strategy, release_windows=(Window("0 3 * * *", 3600.0, "UTC"),)),
+    )
+    world.restart()
+    world.approve(revision, commit)
+    assert "release window" in world.run().reason
+    assert events(world).count("approval_awaited") == 1
+    world.commit("v2.0.0")
+    assert "approval" in world.run().reason
+    assert events(world).count("approval_awaited") == 2

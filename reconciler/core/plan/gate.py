@@ -46,7 +46,9 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     if bad := [(each, result) for each, result in done.items() if result.outcome is not Outcome.PASSED]:
         return Gate(Phase.PROVING, _failure(bad), checks=frozenset(done), failed=True)
     passed = found.passed | {each.key for each in done}
-    seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
+    # If another commit undoes the approval, it is asked for anew.
+    awaiting = None if _is_approved(view, target) else found.awaiting
+    seen = replace(found, ready_at=found.ready_at or view.now, passed=passed, awaiting=awaiting)
     left = [each for each in series if each not in done]
     closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
     closed = closed or _unquiet(view, seen)
@@ -123,7 +125,7 @@ def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None
     strategy, wanted = view.desired.app.strategy, view.desired
     after = strategy.auto_promotion_after if strategy.auto_promotion else None
     asked = not strategy.auto_promotion or after is not None
-    if not asked or is_known_good(view) or wanted.revision in wanted.approved or approval(view, target):
+    if not asked or is_known_good(view) or _is_approved(view, target):
         return None
     since = seen.awaiting or view.now
     if after is not None and view.now >= since + after:
@@ -133,6 +135,11 @@ def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None
     reason = f"waits for an approval of revision {wanted.revision} at commit {wanted.commit[:12]}"
     reason += f", or {after:g} s without one" if after is not None else ""
     return Gate(Phase.WAITING, reason, None, due, event=event, awaiting=since)
+
+
+def _is_approved(view: View, target: LiveRevision) -> bool:
+    """By a commit, or by a person."""
+    return view.desired.revision in view.desired.approved or bool(approval(view, target))
 
 
 def _outside(view: View, seen: Evidence) -> Gate | None:
