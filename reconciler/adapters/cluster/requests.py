@@ -66,7 +66,10 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     connector = aiohttp.TCPConnector(
         limit=0, keepalive_timeout=_IDLE, ssl=api.rest_client.ssl_context, socket_factory=_socket
     )
-    api.rest_client.pool_manager = aiohttp.ClientSession(connector=connector, trust_env=True)
+    # No cookies: a pod behind the API server's proxy could leave some, which would go along with every request.
+    api.rest_client.pool_manager = aiohttp.ClientSession(
+        connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()
+    )
     return api
 
 
