@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import os
 import tempfile
@@ -374,3 +375,23 @@ async def test_a_pod_behind_the_proxy_gives_the_daemon_no_cookie(tmp_path: Path)
     await api.close()  # type: ignore[no-untyped-call]
     await runner.cleanup()
     assert sent == ["", ""]
+
+
+async def test_what_a_pod_behind_the_proxy_has_packed_is_not_unpacked(tmp_path: Path) -> None:
+    """It was not asked to pack anything, and a MiB may unpack to a GiB."""
+    packed = gzip.compress(b"0" * 10_000)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    api = await connect(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    path, limit = "/api/v1/namespaces/shop/pods/a:80/proxy/", aiohttp.ClientTimeout(5)
+    async with await open_proxied(api, "GET", path, headers={}, body=None, limit=limit) as response:
+        assert await response.read() == packed
+    await api.close()  # type: ignore[no-untyped-call]
+    await runner.cleanup()
