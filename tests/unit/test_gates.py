@@ -613,7 +613,14 @@ def test_evidence_is_read_as_it_was_written() -> None:
     assert read_evidence(write_evidence(evidence)) == evidence
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{}", "7", '{"since": "x"}', '{"since":1,"passed":7}'])
+_HUGE = f'{{"since":1{"0" * 400},"ready_at":null,"passed":[],"awaiting":null}}'
+_NEVER = '{"since":1,"ready_at":null,"passed":[],"awaiting":Infinity}'
+_DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", "7", '{"since": "x"}', '{"since":1,"passed":7}', _HUGE, _NEVER, _DEEP]
+)
 def test_unreadable_evidence_is_none(text: str) -> None:
     assert read_evidence({"bluegreen.reconciler/evidence": text}) is None
 
