@@ -107,7 +107,8 @@ def _waiting(sight: Sight, desired: Desired, observed: Observed) -> Workload:
 
 
 def _require_open(sight: Sight, desired: Desired) -> None:
-    if sight.app.strategy.auto_promotion:
+    strategy = sight.app.strategy
+    if strategy.auto_promotion and strategy.auto_promotion_after is None:
         what = "no approval is needed: traffic moves by itself (strategy.autoPromotionEnabled is true)"
         raise _blocked(desired, what, "To have releases wait for an approval, set autoPromotionEnabled: false")
 

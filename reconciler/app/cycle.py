@@ -21,10 +21,10 @@ from reconciler.core.health import trouble
 from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
 from reconciler.core.phase import Phase
-from reconciler.core.plan import Plan, plan
+from reconciler.core.plan import Plan, plan, watch
 from reconciler.core.plan.gate import OUTSIDE
 from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
-from reconciler.errors import Blocked, Conflict, Transient
+from reconciler.errors import Blocked, Conflict, Invalid, Transient
 from reconciler.ports import Analysis, Clock, Cluster, Repository, Subject, Telemetry
 
 
@@ -146,7 +146,11 @@ class Cycle:
 
     async def run(self, tip: Tip) -> Outcome:
         """Sees, plans, and does what the plan says. Raises at the first action that fails; those before it stand."""
-        desired, observed, made = await self.look(tip)
+        try:
+            desired, observed, made = await self.look(tip)
+        except Invalid:
+            await self._watch()
+            raise
         others = self._others(observed)
         released, notes = self._notes(made)
         if (made.actions or notes) and any(
@@ -168,6 +172,20 @@ class Cycle:
                 return Outcome(made, acted=False, outdated=True)
             await self._execute(_Unanswered(action, desired, tip.noticed_at), about)
         return Outcome(made, bool(made.actions))
+
+    async def _watch(self) -> None:
+        """Goes on with the analysis after a switch, though what Git says by now cannot be used: somebody's mistake
+        there must not leave clients on a version that fails."""
+        observed = await self._eyes.see_cluster()
+        active, now = await self._eyes.see_on_trial(observed), self.clock.now()
+        if active is None or observed.front is None:
+            return
+        previous, about = await self._eyes.see_previous(observed), observed.front.live
+        made = watch(active, observed, now, previous, self.analyst.results())
+        self.analyst.keep(made.checks, {active.revision: subject_of(active, observed)}, about)
+        self._tell_late(observed, about)
+        for action in made.actions:
+            await self._execute(_Unanswered(action, active, now), about)
 
     async def _execute(self, step: _Unanswered, about: Manifest | None) -> None:
         try:
@@ -291,11 +309,11 @@ class _Told:
             self._emit("recovered", desired, about, **reason)
 
     def _waiting(self, desired: Desired, made: Plan) -> None:
-        # An approval that is awaited begins with the same words, and tells of itself.
-        awaited = OUTSIDE if made.phase is Phase.WAITING else WAITS_FOR
-        waits = (desired.commit, made.reason) if made.reason.startswith(awaited) else None
+        told = next(
+            (_AWAITED[each] for each in _AWAITED if made.phase is each[0] and made.reason.startswith(each[1])), ""
+        )
+        waits = (desired.commit, made.reason) if told else None
         if waits and waits != self._waits:
-            told = "waiting_for" if made.reason.startswith(WAITS_FOR) else "window_awaited"
             self._emit(told, desired, None, reason=made.reason)
         self._waits = waits
 
@@ -318,6 +336,11 @@ class _Told:
         self.telemetry.emit(event(name, **who(desired), **fields), about)
 
 
+_AWAITED: Mapping[tuple[Phase, str], str] = {
+    (Phase.APPLYING, WAITS_FOR): "waiting_for",
+    (Phase.WAITING, OUTSIDE): "window_awaited",
+}
+"""How the reason of what is waited for begins, in which phase; an approval is told of with its note."""
 _DOWN: Mapping[str, str] = {
     "untouched": "An earlier colour that is still there is kept until this one serves again",
     "todo": "Run `git revert`, or mend what its pods complain of",

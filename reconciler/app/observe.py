@@ -21,7 +21,7 @@ from reconciler.core.slot import choose_slot
 from reconciler.core.template import templates_in
 from reconciler.core.text import decode
 from reconciler.core.versionfile import merge_values, parse_values_file, parse_version_file
-from reconciler.errors import Invalid, ReconcilerError
+from reconciler.errors import Invalid, ReconcilerError, Transient
 from reconciler.ports import Cluster, Repository
 
 VALUES_FILE = "values.yaml"
@@ -163,6 +163,11 @@ class Eyes:
             return None
         return await self._as_committed(active, observed)
 
+    async def see_on_trial(self, observed: Observed) -> Desired | None:
+        """The active revision as its own commit rendered it, if the analysis after its switch is not over."""
+        active = observed.front.memory.active if observed.front else None
+        return await self._as_committed(active, observed) if active and active.on_trial else None
+
     async def see_previous(self, observed: Observed) -> Desired | None:
         """The revision that traffic goes back to if the analysis of the active one fails, as its own commit rendered
         it. None if there is none, or no analysis, or it cannot be rendered any more."""
@@ -180,13 +185,19 @@ class Eyes:
             return desired
         known = noted.commit, desired.commit
         if self._like is None or self._like[0] != known:
-            self._like = known, await self._says_the_same(*known)
+            try:
+                self._like = known, await self._says_the_same(*known)
+            except Transient:  # to be asked again
+                return replace(desired, same_as=noted.commit)
         return replace(desired, same_as=noted.commit) if self._like[1] else desired
 
     async def _says_the_same(self, one: str, other: str) -> bool:
-        paths = _paths(self.app)
+        # Its description, too: who mends a check there wants the version to be tried again.
+        paths = [*_paths(self.app), *([self.app.file] if self.app.file else [])]
         try:
             return await self.repository.identities(one, paths) == await self.repository.identities(other, paths)
+        except Transient:
+            raise
         except ReconcilerError:
             return True
 
@@ -195,17 +206,25 @@ class Eyes:
         known = active.commit, active.revision
         if known not in self._rendered:
             slot = choose_slot(active.revision, active.commit, observed)
-            self._rendered = dict([*self._rendered.items()][-1:])
-            self._rendered[known] = await self._render_former(active, slot)
+            try:
+                found = await self._render_former(active, slot)
+            except Transient:  # to be asked again
+                return None
+            self._rendered = {**dict([*self._rendered.items()][-1:]), known: found}
         return self._rendered[known]
 
     async def _render_former(self, active: Active, slot: Slot) -> Desired | None:
-        try:
-            # What its checks were is past. The file of one that was added since need not be there.
-            release = await read_release(self.app, self.repository, active.commit, jobs=False)
-            return render(self.app, release, slot) if identify(self.app, release) == active.revision else None
-        except ReconcilerError:
-            return None
+        """With the Jobs of its checks, which may be under way still. The file of one that was added since need not be
+        there: then without them. Raises `Transient`."""
+        for jobs in (True, False):
+            try:
+                release = await read_release(self.app, self.repository, active.commit, jobs=jobs)
+                return render(self.app, release, slot) if identify(self.app, release) == active.revision else None
+            except Transient:
+                raise
+            except ReconcilerError:
+                continue
+        return None
 
     async def see_cluster(self) -> Observed:
         """The app as the cluster has it."""

@@ -83,13 +83,15 @@ class Result:
 class Series:
     """A check under way for one revision. `since` (epoch seconds) tells one analysis from an earlier of the same
     revision: the claim of the promotion, or the confirmation of the switch. `window`: for how many seconds it is
-    measured after the switch; 0 before it."""
+    measured after the switch; 0 before it. `key` is what it is on record by, once passed: of a Job it stands for what
+    is run, too, which a commit can change while the revision is the same."""
 
     check: Check
     stage: Stage
     revision: str
     since: float
     window: float = 0.0
+    key: str = ""
 
 
 class Inconclusive(StrEnum):

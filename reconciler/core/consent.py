@@ -48,7 +48,7 @@ def read_approval(annotations: Mapping[str, str]) -> Approval | None:
         found = Approval(**{**entry, "at": float(entry["at"])}) if isinstance(entry, dict) else None
         if found:
             format_time(found.at)
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
     if found is None or not all(isinstance(each, str) for each in (found.revision, found.commit, found.by)):
         return None

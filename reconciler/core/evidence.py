@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from reconciler.core.delivered import is_time
 from reconciler.core.model import PREFIX
 
 EVIDENCE = PREFIX + "evidence"
@@ -45,10 +46,13 @@ def read_evidence(annotations: Mapping[str, str]) -> Evidence | None:
         if not entry:
             return None
         passed = frozenset(map(str, entry["passed"]))
-        return Evidence(float(entry["since"]), _time(entry, "ready_at"), passed, _time(entry, "awaiting"))
-    except (ValueError, TypeError, KeyError):
+        ready, awaiting = (None if entry[key] is None else _time(entry[key]) for key in ("ready_at", "awaiting"))
+        return Evidence(_time(entry["since"]), ready, passed, awaiting)
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def _time(entry: Mapping[str, Any], key: str) -> float | None:
-    return None if entry[key] is None else float(entry[key])
+def _time(value: Any) -> float:
+    if not is_time(value):
+        raise ValueError("no time")
+    return float(value)

@@ -75,6 +75,12 @@ KINDS: Mapping[str, Kind] = {
     "history_rewritten": Kind(Group.SOURCE, Tone.WARNING, "source {source}: its history was rewritten", ("commit",)),
     "app_invalid": Kind(Group.PROBLEM, Tone.FAILURE, "{app}: what Git says of it cannot be used", _TROUBLE),
     "app_blocked": Kind(Group.PROBLEM, Tone.FAILURE, "{app}: something in the cluster is in the way", _TROUBLE),
+    "analysis_failed": Kind(
+        Group.PROBLEM, Tone.FAILURE, "{app}: {version} fails its analysis, and there is nothing to go back to"
+    ),
+    "analysis_inconclusive": Kind(
+        Group.PROBLEM, Tone.WARNING, "{app}: the analysis of {version} could not be evaluated"
+    ),
     "switch_taken_back": Kind(Group.PROBLEM, Tone.FAILURE, "{app}: the switch to {version} was taken back", _TROUBLE),
     "degraded": Kind(
         Group.PROBLEM, Tone.FAILURE, "{app}: not one pod of {version} is ready", ("revision",), "recovered"

@@ -80,7 +80,7 @@ def read_note(service: Manifest) -> Mapping[str, str] | None:
     """The inverse of `write_note`; None when absent or unreadable."""
     try:
         found = json.loads((service["metadata"].get("annotations") or {}).get(ANNOTATION_PREVIEW, "null"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         return None

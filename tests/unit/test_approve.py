@@ -230,3 +230,9 @@ async def test_it_is_written_with_the_rights_of_whoever_calls(world: World) -> N
 async def test_a_suspended_app_can_be_approved_and_says_what_that_means(world: World) -> None:
     consent = await given(world, replace(APP, suspend=True))
     assert "The app is suspended" in shown(consent)
+
+
+async def test_an_approval_shortens_the_time_after_which_traffic_moves_by_itself(world: World) -> None:
+    app = replace(APP, strategy=replace(APP.strategy, auto_promotion=True, auto_promotion_after=3600.0))
+    consent = await given(world, app, by="jane")
+    assert is_approved(consent.desired, workload(world)) == consent.approval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import os
 import tempfile
@@ -11,12 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from reconciler.adapters.cluster import KubernetesCluster, connect
 from reconciler.adapters.cluster.kinds import KINDS, WATCHED
-from reconciler.adapters.cluster.requests import send
+from reconciler.adapters.cluster.requests import open_proxied, send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
 from reconciler.core.model import LABEL_APP, Manifest
@@ -350,3 +352,46 @@ async def test_without_any_kubeconfig_there_is_one_error_and_no_other_line(
     with pytest.raises(Invalid, match="there is no kubeconfig here"):
         await connect(str(tmp_path / "missing"))
     assert caplog.text == ""
+
+
+async def test_a_pod_behind_the_proxy_gives_the_daemon_no_cookie(tmp_path: Path) -> None:
+    """It would go along with every later request, to the pods of other apps, too."""
+    sent: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Cookie", ""))
+        return web.Response(headers={"Set-Cookie": "session=secret; Path=/"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    api = await connect(kubeconfig(tmp_path, f"http://localhost:{runner.addresses[0][1]}"))
+    for pod in ("a", "b"):
+        path, limit = f"/api/v1/namespaces/shop/pods/{pod}:80/proxy/", aiohttp.ClientTimeout(5)
+        async with await open_proxied(api, "GET", path, headers={}, body=None, limit=limit) as response:
+            assert response.status == 200
+    await api.close()  # type: ignore[no-untyped-call]
+    await runner.cleanup()
+    assert sent == ["", ""]
+
+
+async def test_what_a_pod_behind_the_proxy_has_packed_is_not_unpacked(tmp_path: Path) -> None:
+    """It was not asked to pack anything, and a MiB may unpack to a GiB."""
+    packed = gzip.compress(b"0" * 10_000)
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    api = await connect(kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}"))
+    path, limit = "/api/v1/namespaces/shop/pods/a:80/proxy/", aiohttp.ClientTimeout(5)
+    async with await open_proxied(api, "GET", path, headers={}, body=None, limit=limit) as response:
+        assert await response.read() == packed
+    await api.close()  # type: ignore[no-untyped-call]
+    await runner.cleanup()

@@ -34,7 +34,7 @@ GOOD = json.loads(write_approval(APPROVAL)[ANNOTATION_APPROVED])
 @pytest.mark.parametrize(
     "text",
     [
-        *("yes", "[]", "{}", "3", '"jane"', "null", "{" * 100_000),
+        *("yes", "[]", "{}", "3", '"jane"', "null", "{" * 100_000, "[" * 100_000),
         *(json.dumps({**GOOD, "at": at}) for at in ("x", None, 1e300, -1e300)),
         json.dumps({**GOOD, "more": 1}),
         json.dumps({**GOOD, "revision": ["bcdfghjklm"]}),

@@ -13,9 +13,9 @@ from reconciler.core.model import App
 from reconciler.core.phase import Phase
 from reconciler.core.plan import forecast
 from reconciler.core.plan.retire import DRAIN_MARGIN
-from reconciler.core.probe import HttpProbe
+from reconciler.core.probe import HttpProbe, JobProbe
 from reconciler.core.window import Window
-from reconciler.errors import Blocked
+from reconciler.errors import Blocked, Invalid
 from tests.fakes.world import APP, NAMESPACE, World, drive
 
 SMOKE, LOAD = Check("smoke", HttpProbe()), Check("load", HttpProbe(path="/load"))
@@ -673,7 +673,14 @@ def test_evidence_is_read_as_it_was_written() -> None:
     assert read_evidence(write_evidence(evidence)) == evidence
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{}", "7", '{"since": "x"}', '{"since":1,"passed":7}'])
+_HUGE = f'{{"since":1{"0" * 400},"ready_at":null,"passed":[],"awaiting":null}}'
+_NEVER = '{"since":1,"ready_at":null,"passed":[],"awaiting":Infinity}'
+_DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "{}", "7", '{"since": "x"}', '{"since":1,"passed":7}', _HUGE, _NEVER, _DEEP]
+)
 def test_unreadable_evidence_is_none(text: str) -> None:
     assert read_evidence({"bluegreen.reconciler/evidence": text}) is None
 
@@ -685,3 +692,76 @@ def test_evidence_stands_on_the_workload_so_that_kube_proxy_is_not_disturbed() -
     world.release("v2.0.0")
     assert {write.split("/")[0] for write in world.cluster.writes} == {"apply Deployment"}
     assert world.cluster.get("Service", NAMESPACE, "my-app") is not None
+
+
+def test_a_selector_moved_by_hand_is_put_back_and_what_was_rejected_stays_so() -> None:
+    world = _failed()
+    bad = next(w for w in world.observed.workloads if w.version == "v2.0.0")
+    front = world.observed.front
+    assert front is not None
+    selector = {key: f"{value}-elsewhere" for key, value in front.selector.items()}
+    world.cluster.put({**front.live, "spec": {**front.live["spec"], "selector": selector}}, "kubectl")
+    world.advance(1)
+    assert world.run().phase is Phase.REJECTED
+    assert world.active_version == "v1.0.0"
+    front = world.observed.front
+    assert front is not None
+    assert front.memory.rejection is not None
+    assert front.memory.rejection.revision == bad.revision
+
+
+def test_a_commit_that_cannot_be_used_does_not_end_the_watch_of_what_has_the_traffic() -> None:
+    world = watched()
+    world.release("v2.0.0")
+    world.repository.commit({"version": b""})
+    world.daemon.poll()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    for _ in range(4):
+        with pytest.raises(Invalid, match="is empty"):
+            world.daemon.turn()
+    assert world.active_version == "v1.0.0"
+    assert world.told.last("rejected").fields["version"] == "v2.0.0"
+
+
+def test_a_trial_that_ends_well_under_a_commit_that_cannot_be_used_is_noted() -> None:
+    world = watched()
+    world.release("v2.0.0")
+    world.repository.commit({"version": b""})
+    world.daemon.poll()
+    world.verdicts.outcomes["errors"] = Outcome.PASSED
+    world.advance(61)
+    for _ in range(4):
+        with pytest.raises(Invalid, match="is empty"):
+            world.daemon.turn()
+    assert events(world)[-1] == "analysis_passed"
+    assert world.active_version == "v2.0.0"
+
+
+def test_a_job_that_is_changed_while_it_runs_is_run_anew() -> None:
+    """What the former one comes to must not be put down to the new one."""
+    job = "{apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: a, image: 'b:1'}]}}}}"
+    world = _released(APP)
+    world.files["gate.yaml"] = job.encode()
+    world.app = app(pre_promotion=PrePromotion((Check("books", JobProbe("gate.yaml")),)))
+    world.commit("v1.0.0")
+    world.restart()
+    world.release("v2.0.0")
+    assert [each.check.name for each in world.daemon.analyst.begun] == ["books"]
+    world.files["gate.yaml"] = job.replace("b:1", "b:2").encode()
+    assert world.release("v2.0.0").phase is Phase.PROVING
+    assert [each.check.name for each in world.daemon.analyst.begun] == ["books", "books"]
+
+
+def test_an_approval_that_a_commit_undid_is_asked_for_anew() -> None:
+    world, revision, commit = waiting()
+    world.app = replace(
+        world.app,
+        strategy=replace(world.app.strategy, release_windows=(Window("0 3 * * *", 3600.0, "UTC"),)),
+    )
+    world.restart()
+    world.approve(revision, commit)
+    assert "release window" in world.run().reason
+    assert events(world).count("approval_awaited") == 1
+    world.commit("v2.0.0")
+    assert "approval" in world.run().reason
+    assert events(world).count("approval_awaited") == 2

@@ -14,8 +14,6 @@ from reconciler.core.ration import REMEMBERED, Ration
 
 ALL = Channel("all", frozenset(Group))
 WHO = {"app": "web", "namespace": "shop", "version": "v2", "revision": "abc", "colour": "green", "commit": "c" * 40}
-AWAITED = {"approval_awaited"}
-"""Its row in the table of events is added with approvals."""
 
 
 def notice(name: str, at: float = 0.0, source: str = "main", **fields: Any) -> Notice:
@@ -33,12 +31,12 @@ def channel(**fields: Any) -> Channel:
 
 
 def test_every_kind_of_notice_is_an_event_and_every_group_has_one() -> None:
-    assert KINDS.keys() - EVENTS.keys() <= AWAITED
+    assert KINDS.keys() <= EVENTS.keys()
     assert {each.group for each in KINDS.values()} == set(Group)
 
 
 def test_headlines_and_identities_are_made_of_fields_that_the_event_has() -> None:
-    for name in KINDS.keys() - AWAITED:
+    for name in KINDS:
         own = dict.fromkeys(EVENTS[name].fields, "x")
         assert KINDS[name].headline.format_map(own)
         assert set(KINDS[name].same) <= own.keys(), name
@@ -68,6 +66,8 @@ def test_an_event_for_logs_is_no_notice() -> None:
         ("source_recovered", Group.SOURCE),
         ("app_blocked", Group.PROBLEM),
         ("app_invalid", Group.PROBLEM),
+        ("analysis_failed", Group.PROBLEM),
+        ("analysis_inconclusive", Group.PROBLEM),
         ("degraded", Group.PROBLEM),
     ],
 )

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from reconciler.app.observe import Eyes, read_release
+from reconciler.core.check import Check, PostPromotion
+from reconciler.core.memory import Active, Cause, Memory, Rejection
 from reconciler.core.model import App, Desired, Strategy
+from reconciler.core.observed import Front, Observed
+from reconciler.core.probe import JobProbe
 from reconciler.core.render import identify
-from reconciler.errors import Invalid
+from reconciler.errors import Invalid, Transient
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.git import Content, FakeRepository, Symlink
 from tests.fakes.rendering import DEPLOYMENT, SERVICE, changed
@@ -192,3 +196,60 @@ async def test_a_value_that_is_wrong_is_told_where_it_stands(path: str, where: s
     with pytest.raises(Invalid, match="replcas") as caught:
         identify(app, release)
     assert caught.value.where == where
+
+
+async def _as_active(repository: FakeRepository, app: App, commit: str) -> tuple[Eyes, Observed, str]:
+    """Eyes on an app whose active revision is what that commit says, though Git wants another by now."""
+    desired, _ = await Eyes(app, repository, FakeCluster()).see(commit)
+    repository.commit({**FILES, "apps/shop/release/version": b"v2"})
+    active = Active(desired.revision, desired.version, desired.slot.colour, commit, 1.0)
+    front = Front("Service", "shop", "u", "1", {}, Memory(active=active), {}, False, desired.front)
+    return Eyes(app, repository, FakeCluster()), Observed(front), repository.branches["main"]
+
+
+async def test_the_active_revision_is_rendered_with_its_jobs_which_may_be_measuring_it_still() -> None:
+    check = Check("books", JobProbe("gates/books.yaml"))
+    app = replace(APP, strategy=replace(APP.strategy, post_promotion=PostPromotion(60.0, (check,))))
+    job = "{apiVersion: batch/v1, kind: Job, spec: {template: {spec: {containers: [{name: a, image: b}]}}}}"
+    repository = FakeRepository()
+    commit = repository.commit({**FILES, "apps/shop/gates/books.yaml": job.encode()})
+    eyes, observed, _ = await _as_active(repository, app, commit)
+    wanted, _ = await Eyes(APP, repository, FakeCluster()).see(repository.branches["main"])
+    standing = await eyes.see_standing(wanted, observed)
+    assert standing is not None
+    assert list(standing.jobs) == ["gates/books.yaml"]
+
+
+async def test_the_active_revision_is_rendered_without_the_jobs_that_were_not_there_yet() -> None:
+    check = Check("books", JobProbe("gates/books.yaml"))
+    app = replace(APP, strategy=replace(APP.strategy, post_promotion=PostPromotion(60.0, (check,))))
+    repository = FakeRepository()
+    _, observed, _ = await _as_active(repository, APP, repository.commit(FILES))
+    wanted, _ = await Eyes(APP, repository, FakeCluster()).see(repository.branches["main"])
+    standing = await Eyes(app, repository, FakeCluster()).see_standing(wanted, observed)
+    assert standing is not None
+    assert standing.jobs == {}
+
+
+async def test_the_active_revision_is_read_again_where_git_did_not_answer() -> None:
+    repository = FakeRepository()
+    eyes, observed, tip = await _as_active(repository, APP, repository.commit(FILES))
+    wanted, _ = await Eyes(APP, repository, FakeCluster()).see(tip)
+    repository.fail_with(Transient("the disk is slow"))
+    assert await eyes.see_standing(wanted, observed) is None
+    repository.fail_with(None)
+    assert await eyes.see_standing(wanted, observed) is not None
+
+
+async def test_what_describes_the_app_is_of_the_app() -> None:
+    """Who mends a check in app.yaml has the version tried again that it rejected."""
+    app, repository = replace(APP, file="apps/shop/app.yaml"), FakeRepository()
+    first = repository.commit({**FILES, "apps/shop/app.yaml": b"checks: wrong"})
+    eyes = Eyes(app, repository, FakeCluster())
+    wanted, _ = await eyes.see(first)
+    rejection = Rejection(wanted.revision, wanted.version, first, "it failed", 1.0, Cause.ANALYSIS)
+    front = Front("Service", "shop", "u", "1", {}, Memory(rejection=rejection), {}, False, wanted.front)
+    same, _ = await eyes.see(repository.commit({**FILES, "apps/shop/app.yaml": b"checks: wrong", "other": b"x"}))
+    assert (await eyes.see_likeness(same, Observed(front))).same_as == first
+    mended, _ = await eyes.see(repository.commit({**FILES, "apps/shop/app.yaml": b"checks: mended"}))
+    assert (await eyes.see_likeness(mended, Observed(front))).same_as == ""

@@ -66,7 +66,10 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     connector = aiohttp.TCPConnector(
         limit=0, keepalive_timeout=_IDLE, ssl=api.rest_client.ssl_context, socket_factory=_socket
     )
-    api.rest_client.pool_manager = aiohttp.ClientSession(connector=connector, trust_env=True)
+    # No cookies: a pod behind the API server's proxy could leave some, which would go along with every request.
+    api.rest_client.pool_manager = aiohttp.ClientSession(
+        connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()
+    )
     return api
 
 
@@ -205,8 +208,8 @@ async def open_proxied(
 ) -> aiohttp.ClientResponse:
     """The raw response of whoever is behind the API server's proxy at `path`, its body unread; the caller closes it.
 
-    No redirect is followed: it would take the daemon's credentials elsewhere. Our own headers go over `headers`.
-    Raises what aiohttp raises.
+    No redirect is followed: it would take the daemon's credentials elsewhere. Nothing is decompressed: who limits what
+    is read means what is sent. Our own headers go over `headers`. Raises what aiohttp raises.
     """
     ours = {"User-Agent": "reconciler", **_impersonation(account)}
     _, url, known, *_ = await api.param_serialize(method, path, header_params=ours, auth_settings=["BearerToken"])
@@ -215,7 +218,13 @@ async def open_proxied(
     connections = api.rest_client.pool_manager
     assert connections is not None, "`connect` made them"
     return await connections.request(
-        method, URL(url, encoded=True), headers=sent, data=body, timeout=limit, allow_redirects=False
+        method,
+        URL(url, encoded=True),
+        headers=sent,
+        data=body,
+        timeout=limit,
+        allow_redirects=False,
+        auto_decompress=False,
     )
 
 

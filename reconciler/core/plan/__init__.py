@@ -16,14 +16,14 @@ from reconciler.core.model import Desired
 from reconciler.core.observed import Observed
 from reconciler.core.plan.forecast import forecast
 from reconciler.core.plan.hold import hold, late_but_ready
-from reconciler.core.plan.overtaken import watched
+from reconciler.core.plan.overtaken import watched, watched_alone
 from reconciler.core.plan.promote import promote
 from reconciler.core.plan.retire import DRAIN_MARGIN, retirement_due
 from reconciler.core.plan.settle import settle
 from reconciler.core.plan.view import Plan, View
 from reconciler.core.plan.wait import may_wait, wait
 
-__all__ = ["DRAIN_MARGIN", "Plan", "View", "forecast", "plan", "retirement_due"]
+__all__ = ["DRAIN_MARGIN", "Plan", "View", "forecast", "plan", "retirement_due", "watch"]
 
 
 def plan(
@@ -44,6 +44,13 @@ def plan(
     """
     view = View(desired, observed, now, standing, previous, results)
     return watched(view, _plan(view, held))
+
+
+def watch(
+    active: Desired, observed: Observed, now: float, previous: Desired | None, results: Mapping[Series, Result]
+) -> Plan:
+    """As `plan`, but only about the analysis of the `active` revision: what Git wants now cannot be read."""
+    return watched_alone(View(active, observed, now, previous=previous, results=results))
 
 
 def _plan(view: View, held: str) -> Plan:

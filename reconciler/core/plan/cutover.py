@@ -36,7 +36,9 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
         return CreateFront(manifest, to, claim.since, moves)
     source = _source(view)
     memory = view.memory.switched(to, source)
-    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras), rejection=rejection)
+    # A hand that moved the route is no reason to show users again what was rejected.
+    still = view.memory.rejection if was_serving(view) else None
+    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras), rejection=rejection or still)
     if rejection:
         memory = replace(memory, history=tuple(_with_failure(each, rejection) for each in memory.history))
     move = _move(view.desired.front, view.front, memory)

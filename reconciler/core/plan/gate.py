@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from reconciler.core.action import NoteEvidence
-from reconciler.core.check import Check, Outcome, PrePromotion, Result, Series, Stage
+from reconciler.core.check import Outcome, PrePromotion, Result, Series, Stage
 from reconciler.core.consent import is_approved
 from reconciler.core.evidence import Evidence
 from reconciler.core.job import gate_key
@@ -45,8 +45,10 @@ def closed_gate(view: View, claim: Claim, target: LiveRevision) -> Gate | None:
     done = {each: view.results[each] for each in series if each in view.results}
     if bad := [(each, result) for each, result in done.items() if result.outcome is not Outcome.PASSED]:
         return Gate(Phase.PROVING, _failure(bad), checks=frozenset(done), failed=True)
-    passed = found.passed | {gate_key(each.check, view.desired) for each in done}
-    seen = replace(found, ready_at=found.ready_at or view.now, passed=passed)
+    passed = found.passed | {each.key for each in done}
+    # If another commit undoes the approval, it is asked for anew.
+    awaiting = None if _is_approved(view, target) else found.awaiting
+    seen = replace(found, ready_at=found.ready_at or view.now, passed=passed, awaiting=awaiting)
     left = [each for each in series if each not in done]
     closed = _proving(view, target, left) or _unapproved(view, target, seen) or _outside(view, seen)
     closed = closed or _unquiet(view, seen)
@@ -62,8 +64,10 @@ def results_used(view: View, claim: Claim, target: LiveRevision) -> frozenset[Se
 
 def _all(view: View, claim: Claim, target: LiveRevision) -> list[Series]:
     """The checks of this promotion that are not on record as passed."""
-    known = evidence_of(target, claim).passed
-    return [_series(each, claim, target) for each in _wanted(view).checks if gate_key(each, view.desired) not in known]
+    known, who = evidence_of(target, claim).passed, (Stage.PRE, target.revision, claim.since)
+    checks = _wanted(view).checks
+    series = (Series(each, *who, key=gate_key(each, view.desired)) for each in checks)
+    return [each for each in series if each.key not in known]
 
 
 def evidence_of(target: LiveRevision | None, claim: Claim) -> Evidence:
@@ -96,10 +100,6 @@ def _wanted(view: View) -> PrePromotion:
     return PrePromotion() if skipped else wanted
 
 
-def _series(check: Check, claim: Claim, target: LiveRevision) -> Series:
-    return Series(check, Stage.PRE, target.revision, claim.since)
-
-
 def _failure(bad: Iterable[tuple[Series, Result]]) -> str:
     return "; ".join(f"check {each.check.name} {_ENDED[result.outcome]}: {result}" for each, result in bad)
 
@@ -125,7 +125,7 @@ def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None
     strategy, wanted = view.desired.app.strategy, view.desired
     after = strategy.auto_promotion_after if strategy.auto_promotion else None
     asked = not strategy.auto_promotion or after is not None
-    if not asked or is_known_good(view) or wanted.revision in wanted.approved or approval(view, target):
+    if not asked or is_known_good(view) or _is_approved(view, target):
         return None
     since = seen.awaiting or view.now
     if after is not None and view.now >= since + after:
@@ -135,6 +135,11 @@ def _unapproved(view: View, target: LiveRevision, seen: Evidence) -> Gate | None
     reason = f"waits for an approval of revision {wanted.revision} at commit {wanted.commit[:12]}"
     reason += f", or {after:g} s without one" if after is not None else ""
     return Gate(Phase.WAITING, reason, None, due, event=event, awaiting=since)
+
+
+def _is_approved(view: View, target: LiveRevision) -> bool:
+    """By a commit, or by a person."""
+    return view.desired.revision in view.desired.approved or bool(approval(view, target))
 
 
 def _outside(view: View, seen: Evidence) -> Gate | None:

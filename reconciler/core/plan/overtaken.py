@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.action import Action, CreateFront, Follow, Switch
+from reconciler.core.phase import Phase
 from reconciler.core.plan.confirm import confirmed, has_arrived
 from reconciler.core.plan.trial import Trial, ended, go_back, trial_of
 from reconciler.core.plan.view import Plan, View
@@ -19,12 +20,23 @@ def watched(view: View, made: Plan) -> Plan:
     active = view.memory.active
     if view.standing is None or view.front is None or active is None or not active.on_trial or view.desired_is_active:
         return made
-    of_active = replace(view, desired=view.standing, standing=None)
-    trial = trial_of(of_active)
-    if trial is None or not of_active.desired_is_active:
+    return _with_trial(replace(view, desired=view.standing, standing=None), made)
+
+
+def watched_alone(view: View) -> Plan:
+    """What is to be done about the trial of the active revision, which is `view.desired`, and nothing else: for when it
+    cannot be told what Git wants."""
+    active, nothing = view.memory.active, Plan(Phase.WATCHING)
+    on_trial = active is not None and active.on_trial and active.revision == view.desired.revision
+    return _with_trial(view, nothing) if on_trial else nothing
+
+
+def _with_trial(of_active: View, made: Plan) -> Plan:
+    front, trial = of_active.front, trial_of(of_active)
+    if trial is None or front is None or not of_active.desired_is_active:
         return made
     if trial.failed:
-        back = go_back(of_active, view.front, trial.reason)
+        back = go_back(of_active, front, trial.reason)
         led = any(isinstance(each, Switch) for each in back.actions)
         made = replace(made, reason=back.reason, actions=back.actions) if led and not _moves(made) else made
     elif noted := _noted(of_active, trial):
