@@ -24,13 +24,15 @@ class Evidence:
     """What counts for one promotion, the one that was claimed at `since`; all times in epoch seconds.
 
     `ready_at`: when it was first seen fit for traffic. `passed`: the keys of the checks that it passed. `awaiting`:
-    since when it waits for an approval alone.
+    since when it waits for an approval alone. `served`: when its switch was confirmed; that counts whatever the claim,
+    and tells where the memory was lost which revisions had traffic.
     """
 
     since: float
     ready_at: float | None = None
     passed: frozenset[str] = frozenset()
     awaiting: float | None = None
+    served: float | None = None
 
 
 def write_evidence(evidence: Evidence) -> dict[str, str]:
@@ -46,8 +48,9 @@ def read_evidence(annotations: Mapping[str, str]) -> Evidence | None:
         if not entry:
             return None
         passed = frozenset(map(str, entry["passed"]))
-        ready, awaiting = (None if entry[key] is None else _time(entry[key]) for key in ("ready_at", "awaiting"))
-        return Evidence(_time(entry["since"]), ready, passed, awaiting)
+        times = (entry.get(key) for key in ("ready_at", "awaiting", "served"))
+        ready, awaiting, served = (None if each is None else _time(each) for each in times)
+        return Evidence(_time(entry["since"]), ready, passed, awaiting, served)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -120,6 +120,11 @@ class LiveRevision:
         return next((each.rejection for each in self.workloads if each.rejection), None)
 
     @property
+    def served(self) -> bool:
+        """Whether it is on record that it had traffic, and was not given up since."""
+        return self.rejection is None and any(each.evidence and each.evidence.served for each in self.workloads)
+
+    @property
     def pods(self) -> tuple[Pod, ...]:
         """The pods of all of its workloads."""
         return tuple(pod for each in self.workloads for pod in each.pods)

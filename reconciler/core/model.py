@@ -90,6 +90,13 @@ class Strategy:
     preview_idles_on_active: bool = False
 
     @property
+    def has_gates(self) -> bool:
+        """Whether a ready revision may have to wait for its traffic, or not get it at all."""
+        proved = bool(self.pre_promotion.checks or self.pre_promotion.soak)
+        asked = not self.auto_promotion or self.auto_promotion_after is not None
+        return proved or asked or bool(self.release_windows)
+
+    @property
     def front(self) -> tuple[str, str]:
         """Kind and name of what is switched, and holds the memory."""
         return ("Ingress", self.active_ingress) if self.active_ingress else ("Service", self.active_service)

@@ -301,6 +301,31 @@ def test_a_rollback_ignores_windows_and_a_first_release_needs_none() -> None:
     assert world.active_version == "v1.0.0"
 
 
+# --- without a Service ------------------------------------------------------------------------------------------------
+
+
+def test_where_the_service_was_deleted_nothing_unproved_stands_in() -> None:
+    """v2.0.0 is ready and has not passed its checks, v3.0.0 is wanted; v1.0.0 is on record as having had traffic."""
+    world = gated()
+    world.release("v2.0.0")
+    world.commit("v3.0.0")
+    world.daemon.poll()
+    world.cluster.remove("Service", NAMESPACE, "my-app")
+    world.daemon.settle()
+    assert world.active_version == "v1.0.0"
+
+
+def test_what_had_traffic_gets_it_back_without_another_approval() -> None:
+    world, revision, commit = waiting()
+    world.approve(revision, commit)
+    world.run()
+    world.repository.commit({**world.repository.commits[tip(world)], "another-app": b"v7"})
+    world.run()
+    world.cluster.remove("Service", NAMESPACE, "my-app")
+    world.run()
+    assert world.active_version == "v2.0.0"
+
+
 # --- after the switch -------------------------------------------------------------------------------------------------
 
 

@@ -20,10 +20,6 @@ def forgotten(view: View) -> tuple[Active, ...]:
 
 def _former(view: View, live: LiveRevision) -> Active:
     who = live.revision, live.version, live.colour, live.commit
-    failed = live.rejection is not None or _may_have_waited(view)
+    held_back = view.desired.app.strategy.has_gates and not live.served
+    failed = live.rejection is not None or held_back
     return Active(*who, live.created, view.now, on_trial=0 if failed else live.replicas, failed=failed)
-
-
-def _may_have_waited(view: View) -> bool:
-    strategy = view.desired.app.strategy
-    return bool(strategy.pre_promotion.checks or strategy.pre_promotion.soak or not strategy.auto_promotion)

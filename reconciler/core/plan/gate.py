@@ -71,9 +71,24 @@ def _all(view: View, claim: Claim, target: LiveRevision) -> list[Series]:
 
 
 def evidence_of(target: LiveRevision | None, claim: Claim) -> Evidence:
-    """What was shown in this very promotion: what belongs to an earlier one does not count."""
+    """What was shown in this very promotion: what belongs to an earlier one does not count, but that it served."""
     found = target.workloads[0].evidence if target else None
-    return found if found and found.since == claim.since else Evidence(claim.since)
+    return (
+        found if found and found.since == claim.since else Evidence(claim.since, served=found.served if found else None)
+    )
+
+
+def note_of_service(view: View) -> tuple[NoteEvidence, ...]:
+    """That the active revision has its traffic, where that tells it from one that is being proved."""
+    target, active = view.target, view.memory.active
+    if target is None or active is None or not view.desired.app.strategy.has_gates:
+        return ()
+    workload = target.workloads[0]
+    found = workload.evidence or Evidence(active.since)
+    if found.served is not None or workload.deleting:
+        return ()
+    noted = replace(found, served=view.memory.confirmed_at)
+    return (NoteEvidence(ref_of(workload), evidence_manifest(workload, noted)),)
 
 
 def note_of(gate: Gate, claim: Claim, target: LiveRevision) -> tuple[NoteEvidence, ...]:

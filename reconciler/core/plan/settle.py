@@ -19,6 +19,7 @@ from reconciler.core.plan.confirm import confirmed, has_arrived
 from reconciler.core.plan.cutover import cut_over, pods_on_trial
 from reconciler.core.plan.extras import note_after, note_before, tend
 from reconciler.core.plan.forgotten import forgotten
+from reconciler.core.plan.gate import note_of_service
 from reconciler.core.plan.kept import is_idle
 from reconciler.core.plan.manifests import remember, switch_manifest
 from reconciler.core.plan.preview import idle
@@ -61,7 +62,7 @@ def _settle(view: View, trial: Trial | None) -> Plan:
         return Plan(phase, reason, (*applies, remember(front, forgotten, "rejection_cleared"), *last))
     (leftovers, due), (preview, preview_due) = clean_up(view), idle(view)
     # What the API server may refuse for good goes last, and a note of what there is no more after all of it.
-    actions = (*applies, *leftovers, *last, *tend(view), *preview)
+    actions = (*note_of_service(view), *applies, *leftovers, *last, *tend(view), *preview)
     unused = None if actions else note_after(view)
     wake_at = min(filter(None, (due, preview_due, trial.wake_at if trial else None)), default=None)
     return Plan(phase, reason, (unused,) if unused else actions, wake_at)

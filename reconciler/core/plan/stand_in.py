@@ -15,8 +15,11 @@ from reconciler.core.plan.view import View
 
 
 def stand_in(view: View) -> tuple[CreateFront, ...]:
-    """Until what Git wants is ready, one of ours that can serve gets the traffic: the latest is likely what had it."""
+    """Until what Git wants is ready, one of ours that can serve gets the traffic: the latest is likely what had it.
+    Where revisions have to prove themselves, it must be on record that it had."""
+    gates = view.desired.app.strategy.has_gates
     others = [e for e in view.observed.revisions if e.revision != view.desired.revision and can_serve(e)]
+    others = [each for each in others if each.served or not gates]
     if view.front is not None or not others:
         return ()
     chosen = max(others, key=lambda each: each.claim.since if each.claim else 0.0)

@@ -163,8 +163,11 @@ def doom_of(workload: Workload) -> Doom:
 
 
 def is_known_good(view: View) -> bool:
-    """Whether the desired revision had traffic before, and was not led back from."""
+    """Whether the desired revision had traffic before, and was not led back from. Without a Service there is no memory
+    of that, but the workload's own record."""
     former = view.memory.former(view.desired.revision)
+    if view.front is None:
+        return view.target is not None and view.target.served
     return former is not None and not former.failed
 
 
