@@ -35,7 +35,8 @@ class Answer(NamedTuple):
 
 @dataclass
 class Kept:
-    """One connection, asked again and again until the server ends it. `error`: it broke in the midst of a request."""
+    """One connection, asked again and again until the server ends it (`ended`). `error`: that was in the midst of a
+    request."""
 
     host: str
     port: int
@@ -94,7 +95,8 @@ def kept(scene: Scene) -> Iterator[list[Kept]]:
 
 
 def test_connections_are_answered_by_the_old_colour_until_it_goes(scene: Scene) -> None:
-    """None breaks before it is deleted, and none of their requests is ever lost; then their server says good-bye."""
+    """None of them ends before that is deleted, and no request is lost until then. Their server closes them as it ends;
+    a request that is just being sent on an idle connection may cross with that, whatever we do (RFC 9112, 9.5)."""
     scene.first_release("v1.0.0")
     with kept(scene) as connections:
         commit = scene.release("v2.0.0")
@@ -104,15 +106,16 @@ def test_connections_are_answered_by_the_old_colour_until_it_goes(scene: Scene) 
         until(lambda: all(each.ended for each in connections), "every old connection ended by its server", 60)
     switch = next(each for each in scene.audit.writes("services") if each.version == "v2.0.0" and each.succeeded).at
     deleted = next(each for each in scene.audit.writes("deployments") if each.verb == "delete" and each.succeeded).at
-    assert not [each.error for each in connections if each.error]
     assert {answer.version for each in connections for answer in each.answers} == {"v1.0.0"}
-    assert all(each.ended > deleted for each in connections), "one ended before the old colour was deleted"
+    early = [each.error or "it was closed" for each in connections if each.ended <= deleted]
+    assert not early, f"ended before the old colour was deleted: {early}"
     late = [answer for each in connections for answer in each.answers if answer.began > switch]
     assert all(any(answer.began > switch for answer in each.answers) for each in connections)
     after = sum(answer.began > deleted for answer in late)
     print(
         f"{len(late)} requests on {CONNECTIONS} connections from before the switch were answered by the old colour "
-        f"after it, {after} of them after its deletion had begun, {deleted - switch:.1f} s after the switch; none lost"
+        f"after it, {after} of them after its deletion had begun, {deleted - switch:.1f} s after the switch; "
+        f"{sum(bool(each.error) for each in connections)} crossed with the end of their server"
     )
     no_request_failed(scene.load)
     moved(scene, 1)

@@ -475,6 +475,18 @@ def test_it_waits_for_the_former_colour_if_that_is_not_ready() -> None:
     assert world.active_version == "v1.0.0"
 
 
+def test_while_it_waits_for_the_former_colour_the_active_one_is_put_right() -> None:
+    world = watched()
+    world.release("v2.0.0")
+    former, active = (next(w for w in world.observed.workloads if w.version == v) for v in ("v1.0.0", "v2.0.0"))
+    world.controllers.broken.add(former.revision)
+    world.controllers.unready(former.revision, 3)
+    world.cluster.remove("Deployment", NAMESPACE, active.name)
+    world.controllers.everything()
+    world.run()
+    assert "v2.0.0" in world.versions()
+
+
 def test_a_daemon_that_cannot_read_the_former_commit_goes_back_all_the_same() -> None:
     world = watched()
     first = tip(world)

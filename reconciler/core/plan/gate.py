@@ -17,7 +17,7 @@ from reconciler.core.live import LiveRevision
 from reconciler.core.memory import Claim, format_time
 from reconciler.core.phase import Phase
 from reconciler.core.plan.manifests import evidence_manifest
-from reconciler.core.plan.preview import before_switch
+from reconciler.core.plan.preview import WHOLE_SECONDS, before_switch
 from reconciler.core.plan.view import View, is_known_good, nobody_serves, ref_of, was_serving
 from reconciler.core.window import open_at, opens_next
 
@@ -125,7 +125,8 @@ _ENDED = {Outcome.FAILED: "failed", Outcome.INCONCLUSIVE: "could not be evaluate
 def _proving(view: View, target: LiveRevision, left: list[Series]) -> Gate | None:
     """Checks that are not over, and the soak time, which runs while they are made."""
     wanted = _wanted(view)
-    soaked = max((pod.ready_since for pod in target.pods if not pod.terminating), default=view.now) + wanted.soak
+    began = max((pod.ready_since for pod in target.pods if not pod.terminating), default=view.now) + WHOLE_SECONDS
+    soaked = began + wanted.soak
     due = soaked if soaked > view.now and wanted.soak else None
     if not left and due is None:
         return None

@@ -42,7 +42,10 @@ def _settle(view: View, trial: Trial | None) -> Plan:
     assert front is not None
     # Before all else: what is to be put right here may be refused, and clients see the failure meanwhile.
     if trial and trial.failed:
-        return go_back(view, front, trial.reason)
+        back = go_back(view, front, trial.reason)
+        if back.actions:
+            return back
+        trial = replace(trial, reason=back.reason)  # until it can go back, this one is kept as Git says
     if route := _put_right(view, front):
         return route
     applies, refused = repairs(view)

@@ -10,6 +10,7 @@ from rig.audit import Write
 from rig.daemon import Event
 from rig.load import Errors
 from rig.scene import APP, Scene
+from rig.waiting import until
 from tests.e2e.harness.queries import for_the_daemon
 
 BAD: Mapping[str, Any] = {"env": {"ERROR_RATE": "0.2"}}
@@ -35,11 +36,15 @@ def answers(**more: Any) -> dict[str, Any]:
 
 
 def led_back(scene: Scene, bad: str, service: str = APP) -> Write:
-    """The write that led the Service away from the revision `bad`, as the API server's log has it."""
-    ours = [each for each in scene.audit.writes("services") if each.name == service and each.succeeded]
-    seen = [each for each in ours if each.revision]
-    there = next(index for index, each in enumerate(seen) if each.revision == bad)
-    return next(each for each in seen[there:] if each.revision != bad)
+    """The write that led the Service away from the revision `bad`, once the API server's log has it."""
+
+    def found() -> Write | None:
+        ours = [each for each in scene.audit.writes("services") if each.name == service and each.succeeded]
+        seen = [each for each in ours if each.revision]
+        there = next((index for index, each in enumerate(seen) if each.revision == bad), len(seen))
+        return next((each for each in seen[there:] if each.revision != bad), None)
+
+    return until(found, f"{service} led away from {bad}", poll=0.1)
 
 
 def tell(scene: Scene, errors: Errors, failed: Event, record: Recorder) -> None:
