@@ -7,7 +7,7 @@ from reconciler.core.action import RevertInGit
 from reconciler.core.model import App
 from reconciler.core.render import identify
 from reconciler.core.revert import Release, Revert, with_version
-from reconciler.errors import Blocked, ReconcilerError, Transient
+from reconciler.errors import Blocked, Invalid
 from reconciler.ports import Repository
 
 
@@ -21,8 +21,7 @@ async def revert_in_git(app: App, repository: Repository, action: RevertInGit, t
         Others as the repository does.
     """
     path, good, rejected = version_path(app), action.good, action.rejection
-    content = await _former_content(repository, action, path, tip)
-    await _require_same(app, repository, action, content, tip)
+    content = await _content(app, repository, action, tip)
     revert = Revert(
         app.name,
         app.namespace,
@@ -37,25 +36,26 @@ async def revert_in_git(app: App, repository: Repository, action: RevertInGit, t
     return await repository.revert(revert)
 
 
-async def _former_content(repository: Repository, action: RevertInGit, path: str, tip: str) -> bytes:
-    """What the file held when the good revision was released; if that cannot be read any more, its version in place of
-    the one that it holds now."""
-    try:
-        return await repository.read(action.good.commit, path)
-    except Transient:
-        raise
-    except ReconcilerError:
-        return with_version(await repository.read(tip, path), action.good.version, path)
+async def _content(app: App, repository: Repository, action: RevertInGit, tip: str) -> bytes:
+    """The version file as it is to be: with the good version in place of the rejected one, so that what else changed in
+    it stays; or, if that is not enough, as it was when the good revision was released.
 
-
-async def _require_same(app: App, repository: Repository, action: RevertInGit, content: bytes, tip: str) -> None:
-    """What is pushed must lead to the very revision that has the traffic, which was proved: not to a third one."""
-    release = await read_release(app, repository, tip, content)
-    if identify(app, release) != action.good.revision:
-        raise Blocked(
-            f"{action.rejection.version} cannot be reverted by its version file alone: templates, values or the "
-            f"configuration changed, too, since {action.good.version} (revision {action.good.revision}) was released",
-            where=f"app {app.name}",
-            untouched=f"Nothing was pushed. Traffic stays on {action.good.version}",
-            todo="Run `git revert` on what changed, or commit a mended version",
-        )
+    What is pushed must lead to the very revision that has the traffic, which was proved: not to a third one.
+    """
+    path, good = version_path(app), action.good
+    for former in (False, True):
+        try:
+            content = await repository.read(good.commit if former else tip, path)
+            content = content if former else with_version(content, good.version, path)
+            release = await read_release(app, repository, tip, content)
+        except Invalid:
+            continue
+        if identify(app, release) == good.revision:
+            return content
+    raise Blocked(
+        f"{action.rejection.version} cannot be reverted by its version file alone: templates, values or the "
+        f"configuration changed, too, since {good.version} (revision {good.revision}) was released",
+        where=f"app {app.name}",
+        untouched=f"Nothing was pushed. Traffic stays on {good.version}",
+        todo="Run `git revert` on what changed, or commit a mended version",
+    )

@@ -161,7 +161,7 @@ def test_a_file_in_git_approves(scene: Scene) -> None:
 
 def test_without_an_approval_it_goes_by_itself_after_a_while(scene: Scene) -> None:
     scene.first_release("v1.0.0")
-    reconfigured(scene, strategy={"autoPromotionEnabled": False, "autoPromotionSeconds": "3s"})
+    reconfigured(scene, strategy={"autoPromotionSeconds": "3s"})
     commit = scene.release("v2.0.0")
     awaited = scene.daemon.wait_for("approval_awaited", commit=commit)
     assert "or 3 s without one" in awaited["reason"], awaited

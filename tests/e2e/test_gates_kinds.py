@@ -49,10 +49,10 @@ def test_a_job_that_fails_keeps_traffic_away_and_one_that_completes_lets_it_thro
 def test_a_job_that_hangs_fails_within_its_time(scene: Scene) -> None:
     scene.first_release("v1.0.0")
     scene.repository.commit("A Job", {"gates/smoke.yaml": JOB % "[sleep, 1h]"})
-    gated(scene, {**MIGRATION, "timeout": "5s"})
+    gated(scene, {**MIGRATION, "timeout": "20s"})  # its container is to be started within that
     bad = scene.release("v2.0.0")
     reason = rejected(scene, bad, "v2.0.0")["reason"]
-    assert "the Job was not complete after 5s" in reason, reason
+    assert "the Job was not complete after 20s" in reason, reason
     told(scene, bad, "check_failed", "rejected")
     no_request_failed(scene.load)
     moved(scene, 0)

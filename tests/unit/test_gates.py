@@ -640,6 +640,30 @@ def test_a_commit_to_something_else_that_came_between_is_kept_and_the_revert_com
     assert f"\nReconciler-Reverts: {bad}\n" in world.repository.messages[tip(world)]
 
 
+def test_what_else_was_changed_in_the_version_file_stays() -> None:
+    """Another number of pods makes no other revision, and is not what failed."""
+    world = reverting(replicas=3)
+    world.commit("v2.0.0", replicas=5)
+    world.run()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    assert world.run().phase is Phase.RETAINING
+    assert b"v1.0.0" in (left := world.repository.commits[tip(world)]["version"])  # type: ignore[operator]
+    assert b"replicas: 5" in left  # type: ignore[operator]
+
+
+def test_a_rejection_of_what_git_wants_outlives_the_way_back() -> None:
+    world = watched()
+    world.app = app(pre_promotion=PrePromotion((SMOKE,)), post_promotion=world.app.strategy.post_promotion)
+    world.restart()
+    world.verdicts.outcomes["smoke"] = Outcome.PASSED
+    world.release("v2.0.0")
+    world.verdicts.outcomes["smoke"] = Outcome.FAILED
+    assert world.release("v3.0.0").phase is Phase.REJECTED
+    world.verdicts.outcomes = {"smoke": Outcome.PASSED, "errors": Outcome.FAILED}
+    assert world.run().phase is Phase.REJECTED, "v3.0.0 is not tried again at this commit"
+    assert world.active_version == "v1.0.0"
+
+
 def test_it_is_not_reverted_if_the_version_file_is_not_what_changed() -> None:
     world = reverting()
     world.verdicts.outcomes["errors"] = Outcome.PASSED

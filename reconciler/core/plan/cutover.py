@@ -24,9 +24,11 @@ from reconciler.core.plan.ports import clash, moving_ports, written_over
 from reconciler.core.plan.view import View, compared, is_known_good, live_of, ref_of, was_serving
 
 
-def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | None = None) -> CreateFront | Switch:
+def cut_over(
+    view: View, claim: Claim, reason: str = "", rejection: Rejection | None = None, held: Rejection | None = None
+) -> CreateFront | Switch:
     """Moves traffic to the desired revision: a moved route, or a new Service that leads there already. `reason`, if it
-    is none of the usual ones. `rejection` of what is led back from, if so."""
+    is none of the usual ones. `rejection` of what is led back from, if so; `held` is one that is remembered instead."""
     to = replace(view.as_active(view.now), on_trial=pods_on_trial(view))
     moves = along(view)
     if not view.front:
@@ -37,8 +39,8 @@ def cut_over(view: View, claim: Claim, reason: str = "", rejection: Rejection | 
     source = _source(view)
     memory = view.memory.switched(to, source)
     # A hand that moved the route is no reason to show users again what was rejected.
-    still = view.memory.rejection if was_serving(view) else None
-    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras), rejection=rejection or still)
+    still = held or rejection or (view.memory.rejection if was_serving(view) else None)
+    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras), rejection=still)
     if rejection:
         memory = replace(memory, history=tuple(_with_failure(each, rejection) for each in memory.history))
     move = _move(view.desired.front, view.front, memory)

@@ -127,7 +127,7 @@ def _confirm(view: View, front: Front, applies: tuple[Apply, ...], last: tuple[A
     """A switch counts as done when all of the new colour's ready pods, and no pods of another, are the endpoints."""
     arrived, reason = has_arrived(view, view.desired.revision, view.desired.version)
     if arrived:
-        return Plan(Phase.CONFIRMING, reason, (*applies, confirmed(view, front, reason), *last))
+        return Plan(Phase.CONFIRMING, reason, (*applies, confirmed(view, front, reason, view.memory.rejection), *last))
     if is_down(view.target):
         return Plan(Phase.DEGRADED, _shortfall(view.target), (*applies, *last))
     return Plan(Phase.CONFIRMING, reason, (*applies, *last))

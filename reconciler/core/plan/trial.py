@@ -97,9 +97,9 @@ def ended(view: View, front: Front, trial: Trial) -> Remember:
     return remember(front, memory, trial.over, trial.reason, view.memory.confirmed_at, of=memory.active)
 
 
-def go_back(view: View, front: Front, reason: str) -> Plan:
+def go_back(view: View, front: Front, reason: str, held: Rejection | None = None) -> Plan:
     """Traffic goes back to the first of `ways_back`; this revision is rejected in the same write. Without one, it
-    stays, and that is told."""
+    stays, and that is told. `held`: the rejection of what Git wants by now, which goes on to hold."""
     former = next(iter(ways_back(view.memory, view.observed)), None)
     live = view.observed.revision(former.revision) if former else None
     if former is None or live is None:
@@ -111,7 +111,7 @@ def go_back(view: View, front: Front, reason: str) -> Plan:
         return Plan(Phase.WATCHING, f"{reason}. Traffic goes back as soon as {former.version} is ready")
     wanted = view.desired
     rejection = Rejection(wanted.revision, wanted.version, wanted.commit, reason, view.now, Cause.ANALYSIS)
-    switch = cut_over(there, Claim(former.commit, view.now), reason, rejection)
+    switch = cut_over(there, Claim(former.commit, view.now), reason, rejection, held)
     return Plan(Phase.WATCHING, reason, (*_kept(there, live), switch))
 
 
