@@ -97,6 +97,7 @@ class Cycle:
     _seen: dict[tuple[str, str, float], float] = field(default_factory=dict)
     _first_look: float = 0.0
     _standing: Desired | None = None
+    _reverted: tuple[str, float] = "", 0.0
 
     def __post_init__(self) -> None:
         self._eyes = Eyes(self.app, self.repository, self.cluster)
@@ -168,7 +169,7 @@ class Cycle:
         self.told.about(desired, observed, made, self.clock.now())
         for action in made.actions:
             if isinstance(action, RevertInGit):
-                await self._revert(action, desired, about)
+                await self._revert(action, desired, about, tip)
                 return Outcome(made, acted=False, outdated=True)
             await self._execute(_Unanswered(action, desired, tip.noticed_at), about)
         return Outcome(made, bool(made.actions))
@@ -195,15 +196,19 @@ class Cycle:
             raise
         self._unanswered = None
 
-    async def _revert(self, action: RevertInGit, desired: Desired, about: Manifest | None) -> None:
-        """Nothing comes of it in the cluster: the next look at Git shows what there is then."""
+    async def _revert(self, action: RevertInGit, desired: Desired, about: Manifest | None, tip: Tip) -> None:
+        """Nothing comes of it in the cluster: the next look at Git shows what there is then. Until then it is
+        not tried again, and what the daemon pushed itself is not taken for somebody else's."""
+        commit, ended_at = self._reverted
+        if tip.commit == commit and tip.checked_at <= ended_at:
+            return
         told = f"traffic was led back to {action.good.version}"
         try:
-            made = await revert_in_git(self.app, self.repository, action, desired.commit)
+            made = await revert_in_git(self.app, self.repository, action, tip.commit)
+            self._teller.emit("reverted_in_git", desired, about, to_commit=made, reason=told)
         except Conflict as error:
             self._teller.emit("revert_overtaken", desired, about, reason=error.located)
-            return
-        self._teller.emit("reverted_in_git", desired, about, to_commit=made, reason=told)
+        self._reverted = tip.commit, self.clock.now()
 
     def _notes(self, made: Plan) -> tuple[bool, tuple[Note, ...]]:
         """What is to be written down before anything is done: that the app is back, if it was being deleted (True); or

@@ -216,8 +216,8 @@ class Daemon:
         names = [name for name, run in self._apps.items() if ended(run.part.cycle.app)]
         runs = [self._apps.pop(name) for name in names]
         await _cancel([run.task for run in runs])
-        for run in runs:
-            await run.part.cycle.analyst.close()
+        # All at once: each may have a Job to delete, and the API server may not answer.
+        await asyncio.gather(*(run.part.cycle.analyst.close() for run in runs))
 
     async def _end_sources(self, names: set[str]) -> None:
         runs = [self._sources.pop(name) for name in names]

@@ -60,6 +60,9 @@ KINDS: Mapping[str, Kind] = {
     "approval_awaited": Kind(Group.APPROVAL, Tone.WARNING, "{app}: {version} waits for approval"),
     "switched": Kind(Group.SWITCHED, Tone.SUCCESS, "{app}: traffic moved to {version}"),
     "rolled_back": Kind(Group.ROLLED_BACK, Tone.WARNING, "{app}: rolled back to {version}"),
+    "reverted_in_git": Kind(
+        Group.ROLLED_BACK, Tone.WARNING, "{app}: {version} was reverted in Git", ("to_commit", "reason")
+    ),
     "rejected": Kind(Group.REJECTED, Tone.FAILURE, "{app}: {version} is rejected"),
     "drift_repaired": Kind(
         Group.DRIFT, Tone.WARNING, "{app}: a change by hand was put back", ("object", "differences")

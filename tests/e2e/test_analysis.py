@@ -72,6 +72,7 @@ def test_errors_that_a_check_over_http_finds_are_led_back_from(scene: Scene, rec
     failed = scene.daemon.wait_for("check_failed", commit=bad)
     rejected = _led_back_from(scene, bad)
     assert "check answers failed after the switch" in rejected["reason"], rejected
+    scene.daemon.wait_for("switch_confirmed", commit=bad, version="v1.0.0")
     reverted = scene.repository.revert()
     scene.daemon.wait_for("rejection_cleared", commit=reverted)
     scene.load.wait_for_count(200)

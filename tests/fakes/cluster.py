@@ -46,6 +46,8 @@ class FakeCluster:
         self.kinds |= {"batch/v1/CronJob", "rbac.authorization.k8s.io/v1/ClusterRole"}
         self.followed: dict[tuple[str, str], frozenset[str]] = {}
         self.applied_at: dict[tuple[_Key, str], float] = {}
+        self.spec_generation: dict[_Key, int] = {}
+        """The generation by which the spec was last changed."""
         self.events: list[tuple[str, Event]] = []
         self.writes: list[str] = []
         self._now = now
@@ -261,6 +263,8 @@ class FakeCluster:
             meta["creationTimestamp"] = format_time(self._now())
         elif _asks(before) != _asks(merged):
             meta["generation"] = int(before["metadata"].get("generation", 0)) + 1
+        if before is None or before.get("spec") != merged.get("spec"):
+            self.spec_generation[key] = meta["generation"]
         meta["resourceVersion"] = str(number)
         meta["managedFields"] = self._managed_fields(key)
         self.objects[key] = {**merged, "metadata": meta}

@@ -551,6 +551,43 @@ def test_an_autoscaler_at_work_is_no_failure() -> None:
     assert world.active_version == "v2.0.0"
 
 
+def test_a_first_release_that_fails_while_git_wants_another_one_is_told_too() -> None:
+    world = World(app(post_promotion=PostPromotion(60.0, (ERRORS,))))
+    world.release("v1.0.0")
+    world.app = replace(world.app, strategy=replace(world.app.strategy, auto_promotion=False))
+    world.restart()
+    world.commit("v2.0.0")
+    assert world.run().phase is Phase.WAITING
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    world.run()
+    assert world.told.last("analysis_failed").fields["version"] == "v1.0.0"
+
+
+def test_nobody_served_is_told_also_while_it_is_watched() -> None:
+    """Both colours are down: there is no way back yet."""
+    world = watched()
+    world.release("v2.0.0")
+    for each in world.observed.workloads:
+        world.controllers.broken.add(each.revision)
+        world.controllers.unready(each.revision, 3)
+    assert world.daemon.settle().phase is Phase.DEGRADED
+    assert "degraded" in events(world)
+
+
+def test_what_was_led_back_from_goes_after_abort_scale_down_delay_also_when_git_was_reverted() -> None:
+    world = watched()
+    world.app = replace(world.app, strategy=replace(world.app.strategy, scale_down_delay=500.0))
+    world.restart()
+    world.release("v2.0.0")
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    world.run()
+    world.commit("v1.0.0")
+    world.run()
+    world.advance(31)  # more than abortScaleDownDelay, and than what v1.0.0 needs to prove that it stands alone
+    world.run()
+    assert world.versions() == ["v1.0.0"]
+
+
 def test_a_commit_in_the_middle_of_the_analysis_overtakes_it() -> None:
     world = watched()
     world.release("v2.0.0")
@@ -613,6 +650,27 @@ def test_a_revision_that_is_led_back_from_is_reverted_in_git_and_all_settles() -
         "rejection_cleared",
     ]
     assert world.told.last("reverted_in_git").fields["to_commit"] == tip(world)
+
+
+def test_its_own_commit_is_not_taken_for_somebody_elses_before_git_was_looked_at_again() -> None:
+    world = reverting()
+    world.verdicts.outcomes["errors"] = Outcome.FAILED
+    for _ in range(10):
+        if "reverted_in_git" not in events(world):
+            world.daemon.poll()
+            before = world.daemon.tip
+            world.daemon.turn()
+            world.controllers.everything()
+    assert before is not None
+    for _ in range(3):  # news of the cluster come before the look at Git has ended
+        world.daemon.tip = before
+        world.daemon.turn()
+    assert [name for name in events(world) if name.startswith("revert")] == ["reverted_in_git"]
+    world.advance(1)
+    world.repository.branches["main"] = before.commit  # taken away again, by a force push
+    world.daemon.poll()
+    world.daemon.turn()
+    assert [name for name in events(world) if name.startswith("revert")] == ["reverted_in_git"] * 2
 
 
 def test_a_commit_that_came_between_wins() -> None:

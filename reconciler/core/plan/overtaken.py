@@ -37,8 +37,7 @@ def _with_trial(of_active: View, made: Plan) -> Plan:
         return made
     if trial.failed:
         back = go_back(of_active, front, trial.reason)
-        led = any(isinstance(each, Switch) for each in back.actions)
-        made = replace(made, reason=back.reason, actions=back.actions) if led and not _moves(made) else made
+        made = replace(made, reason=back.reason, actions=back.actions) if back.actions and not _moves(made) else made
     elif noted := _noted(of_active, trial):
         made = made if _moves(made) else replace(made, actions=noted)
     wake_at = min(filter(None, (made.wake_at, trial.wake_at)), default=None)

@@ -119,7 +119,10 @@ def retirement_due(view: View, revision: LiveRevision) -> float | None:
     former, drained, active = view.memory.former(revision.revision), drained_from(view), view.memory.active
     if former is None or former.until is None or drained is None or (active and active.on_trial):
         return None
-    return max(former.until + view.desired.app.strategy.scale_down_delay, drained)
+    strategy = view.desired.app.strategy
+    # What was led back from is kept to be looked at, not to be gone back to.
+    delay = strategy.abort_scale_down_delay if former.failed else strategy.scale_down_delay
+    return max(former.until + delay, drained)
 
 
 def drained_from(view: View) -> float | None:

@@ -53,7 +53,7 @@ def _settle(view: View, trial: Trial | None) -> Plan:
     last = tuple(front_repairs(view))
     phase, reason = _settled_phase(view, refused), refused or _shortfall(view.target) or _strays(view)
     if trial and memory.confirmed_at is not None:
-        phase, reason = Phase.WATCHING, trial.reason
+        phase, reason = Phase.DEGRADED if is_down(view.target) else Phase.WATCHING, trial.reason
     if used := note_before(view):
         return Plan(Phase.CONFIRMING if memory.confirmed_at is None else phase, reason, (used, *applies))
     if memory.confirmed_at is None:

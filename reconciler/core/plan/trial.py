@@ -153,4 +153,5 @@ def _nowhere(view: View, front: Front, reason: str) -> Plan:
     assert view.memory.active is not None
     memory = replace(view.memory, active=replace(view.memory.active, on_trial=0, failed=True))
     told = f"{reason}. There is no earlier revision to go back to"
-    return Plan(Phase.WATCHING, told, (remember(front, memory, "analysis_failed", told, view.memory.active.since),))
+    noted = remember(front, memory, "analysis_failed", told, view.memory.active.since, of=view.memory.active)
+    return Plan(Phase.WATCHING, told, (noted,))
