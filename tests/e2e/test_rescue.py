@@ -93,6 +93,8 @@ def test_service_deleted_while_another_is_rejected(scene: Scene) -> None:
     scene.cluster.delete("Service", APP)
     until(lambda: scene.cluster.get("Service", APP), "a Service again")
     assert scene.selected() == "v1.0.0"
+    # kube-proxy takes the deletion and the new Service over up to a second later, one after the other.
+    scene.another_load("meanwhile").start().wait_for_count(600)
     after = scene.another_load("after").start()
     after.wait_for("v1.0.0")
     no_request_failed(after)
