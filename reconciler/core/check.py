@@ -119,7 +119,7 @@ class PrePromotion:
 class PostPromotion:
     """What a revision has to show for `window` seconds after the switch to it was confirmed.
 
-    `min_ready_percent`: of its wanted pods at least so many must be ready all the time. `inconclusive`: what happens
+    `min_ready_percent`: of the pods that it was switched to with so many must be ready. `inconclusive`: what happens
     if nothing failed, and some check could not be evaluated.
     """
 
