@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from reconciler.core.action import Ref
 from reconciler.core.check import Check, Result, Series
 from reconciler.core.check import Measurement as Measurement  # what probers give
 from reconciler.core.event import Event
+from reconciler.core.membership import Lease
 from reconciler.core.model import Desired, Manifest
 from reconciler.core.revert import Revert
 from reconciler.core.strictyaml import Key
@@ -125,6 +126,11 @@ class Cluster(Protocol):
         and no others; None: as the daemon itself."""
         ...
 
+    def guarded(self, permit: Callable[[], float]) -> Cluster:
+        """The same, but `permit` is asked right before each write is sent: it gives the seconds within which the write
+        must have been answered, or raises `Conflict`, and nothing is sent."""
+        ...
+
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         """Server-side apply under `manager`, taking over contested fields; returns the stored object.
 
@@ -174,6 +180,27 @@ class Cluster(Protocol):
 
     async def post_event(self, about: Manifest, event: Event, at: float) -> None:
         """Writes a Kubernetes Event about a live object, for `kubectl describe`."""
+        ...
+
+
+class Leases(Protocol):
+    """The Leases of a group of daemons. Every method raises `Transient` and `Blocked` as `Cluster` does."""
+
+    async def list(self) -> Sequence[Lease]:
+        """All there are, as they are now, and not as some cache has them."""
+        ...
+
+    async def put(self, lease: Lease) -> Lease:
+        """Writes it, which renews it; returns it at its new version. `Conflict` if it is not at `lease.version` any
+        more; with '', if there is one."""
+        ...
+
+    async def delete(self, lease: Lease) -> None:
+        """Deletes it, unless it is gone already. `Conflict` if it is not at `lease.version` any more."""
+        ...
+
+    async def follow(self, seen: Callable[[Lease], None]) -> None:
+        """Calls `seen` with every Lease that is new or changed, for ever. What is deleted is not told."""
         ...
 
 

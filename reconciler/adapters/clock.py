@@ -20,6 +20,11 @@ class SystemClock:
         self._latest = max(self._latest, time.time())
         return self._latest
 
+    def elapsed(self) -> float:
+        """Seconds since some moment before the start, whatever becomes of the wall clock, and however long the process,
+        or the virtual machine that it is in, stood still."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
     def jitter(self, seconds: float) -> float:
         """`seconds`, varied by up to a tenth, so that many daemons do not ask at once."""
         return seconds * random.uniform(0.9, 1.1)  # noqa: S311

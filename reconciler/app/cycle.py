@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from reconciler.app.dependence import WAITS_FOR
 from reconciler.app.execute import Executor
 from reconciler.app.observe import Eyes, with_equivalent
+from reconciler.app.ownership import Alone, Ownership, key_of
 from reconciler.app.reversal import revert_in_git
 from reconciler.app.tell import Teller, who
 from reconciler.core.action import Action, RequireFree, RevertInGit
@@ -20,9 +21,11 @@ from reconciler.core.event import event
 from reconciler.core.health import trouble
 from reconciler.core.model import App, Desired, Manifest
 from reconciler.core.observed import Observed
+from reconciler.core.owner import OWNER_MANAGER, owner_manifest, owner_on
 from reconciler.core.phase import Phase
 from reconciler.core.plan import Plan, plan, watch
 from reconciler.core.plan.gate import OUTSIDE
+from reconciler.core.plan.view import ref_of
 from reconciler.core.removal import REMOVAL_MANAGER, Note, keep_known, read_mark, release
 from reconciler.errors import Blocked, Conflict, Invalid, Transient
 from reconciler.ports import Analysis, Clock, Cluster, Repository, Subject, Telemetry
@@ -78,7 +81,8 @@ class NoAnalysis:
 class Cycle:
     """The cycles of one app, one after the other, never two at a time.
 
-    `analyst` makes the checks that a plan asks for. `held` says why a promotion is not to be begun now; '' if it may.
+    `analyst` makes the checks that a plan asks for. `ownership` knows whether the app is this daemon's. `held` says
+    why a promotion is not to be begun now; '' if it may.
     """
 
     app: App
@@ -89,6 +93,7 @@ class Cycle:
     analyst: Analysis = field(default_factory=NoAnalysis)
     told: _Told = field(init=False)
     held: Callable[[], str] = lambda: ""
+    ownership: Ownership = field(default_factory=Alone)
     _eyes: Eyes = field(init=False)
     _teller: Teller = field(init=False)
     _executor: Executor = field(init=False)
@@ -152,6 +157,8 @@ class Cycle:
         except Invalid:
             await self._watch()
             raise
+        if await self._take_over(observed):
+            return Outcome(made, acted=True)
         others = self._others(observed)
         released, notes = self._notes(made)
         if (made.actions or notes) and any(
@@ -179,7 +186,7 @@ class Cycle:
         there must not leave clients on a version that fails."""
         observed = await self._eyes.see_cluster()
         active, now = await self._eyes.see_on_trial(observed), self.clock.now()
-        if active is None or observed.front is None:
+        if active is None or observed.front is None or await self._take_over(observed):
             return
         previous, about = await self._eyes.see_previous(observed), observed.front.live
         made = watch(active, observed, now, previous, self.analyst.results())
@@ -187,6 +194,21 @@ class Cycle:
         self._tell_late(observed, about)
         for action in made.actions:
             await self._execute(_Unanswered(action, active, now), about)
+
+    async def _take_over(self, observed: Observed) -> bool:
+        """Writes onto the active Service that the app is this daemon's from now on, if another one's name stands there.
+        Returns whether it had to.
+
+        Whatever that other one decided before, and sends late, was for the Service as it was: its resourceVersion is
+        another by then. No clock and no pause can come between.
+        """
+        front, holder = observed.front, self.ownership.holder
+        if not holder or front is None or owner_on(front.live) == holder:
+            return False
+        await self.cluster.apply(owner_manifest(front.live, holder), OWNER_MANAGER, ref_of(front))
+        told = {"app": self.app.name, "namespace": self.app.namespace, "holder": holder}
+        self.telemetry.emit(event("app_taken_over", from_holder=owner_on(front.live) or None, **told))
+        return True
 
     async def _execute(self, step: _Unanswered, about: Manifest | None) -> None:
         try:
@@ -203,6 +225,7 @@ class Cycle:
         if tip.commit == commit and tip.checked_at <= ended_at:
             return
         told = f"traffic was led back to {action.good.version}"
+        self.ownership.permit(key_of(self.app.namespace, self.app.name))
         try:
             made = await revert_in_git(self.app, self.repository, action, tip.commit)
             self._teller.emit("reverted_in_git", desired, about, to_commit=made, reason=told)
@@ -266,6 +289,15 @@ class Cycle:
                     untouched="This one leaves the app to the other",
                     todo="Run one daemon, or give both the same configuration and version. A restart takes over",
                 )
+
+
+class Onlooker(Cycle):
+    """Looks at an app that another daemon looks after, and does nothing."""
+
+    async def run(self, tip: Tip) -> Outcome:
+        """Sees and plans. What there is to do, somebody else will."""
+        _, _, made = await self.look(tip)
+        return Outcome(made, acted=False)
 
 
 def subject_of(desired: Desired, observed: Observed) -> Subject:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from reconciler.app.cycle import Cycle, NoAnalysis, Tip
-from reconciler.app.departed import Verdict, judge
+from reconciler.app.cycle import Cycle, NoAnalysis, Onlooker, Tip
+from reconciler.app.departed import Fate, Verdict, judge
 from reconciler.app.dependence import Standing, held
 from reconciler.app.discovery import Discovery
-from reconciler.app.loop import AppLoop, keep_going
+from reconciler.app.loop import AppLoop, Silence, keep_going
+from reconciler.app.ownership import UNDER_WAY, Alone, Ownership, guarded, key_of
 from reconciler.app.roster import Seen
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
@@ -42,16 +43,18 @@ class _Running(Generic[Part]):
 @dataclass(slots=True)
 class Daemon:
     """Sources and apps at work. `open_repository` gives the adapter of a source, `analysis` what makes the checks of
-    one app, and calls what it is given when one of them has a result."""
+    one app, and calls what it is given when one of them has a result; `ownership` knows which apps are its own."""
 
     cluster: Cluster
     telemetry: Telemetry
     clock: Clock
     open_repository: Callable[[SourceSettings], Repository]
     analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
+    ownership: Ownership = field(default_factory=Alone)
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
-    _sweeps: dict[str, tuple[Sweep, asyncio.Task[None]]] = field(default_factory=dict)
+    _watched: dict[str, _Running[AppLoop]] = field(default_factory=dict)
+    _sweeps: dict[str, tuple[Sweep, asyncio.Task[None] | None]] = field(default_factory=dict)
     _wanted: Wanted = field(init=False)
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -91,6 +94,27 @@ class Daemon:
             self._start_apps(await self._stand_down(set()))
             self._wake_sweeps()
 
+    async def surrender(self, mine: Callable[[str], bool]) -> frozenset[str]:
+        """Ends the work on every app that is not `mine(key)`; returns the keys of those that it goes on with, in the
+        middle of a promotion. What it was writing, it has written or given up by then."""
+        async with self._changing:
+            leaving = {name: key for name, run in self._apps.items() if not mine(key := _key(run.part.cycle.app))}
+            kept = {name for name in leaving if _is_under_way(self._apps[name].part)}
+            await self._end_apps(lambda app: app.name in leaving.keys() - kept)
+            await self._end_sweeps()
+            self._start_sweeps()
+            return frozenset(leaving[name] for name in kept)
+
+    async def rebalance(self) -> None:
+        """Begins the work on what is its own by now, and ends it on what is not."""
+        async with self._changing:
+            await self._end_apps(lambda app: not self._is_own(app))
+            self._start_apps({})
+            self._wake_sweeps()
+
+    def _is_own(self, app: App) -> bool:
+        return self.ownership.owns(_key(app))
+
     async def _stand_down(self, renewed: set[str]) -> dict[str, Cycle]:
         """Ends the apps that left or changed, and those of `renewed` sources. Returns what every app had seen."""
         former = {name: run.part.cycle for name, run in self._apps.items()}
@@ -99,16 +123,36 @@ class Daemon:
         return former
 
     def _start_apps(self, former: Mapping[str, Cycle]) -> bool:
-        started = [app for name, app in self._wanted.running.items() if name not in self._apps]
+        missing = [app for name, app in self._wanted.running.items() if name not in self._apps]
+        started = [app for app in missing if self._is_own(app)]
         for app in started:
             self._start_app(app, former.get(app.name))
+        self._watch_others()
         return bool(started)
+
+    def _watch_others(self) -> None:
+        """Looks on at the apps of other daemons that some of its own depend on."""
+        running, own = self._wanted.running, self._apps.values()
+        awaited = {name for run in own for name in run.part.cycle.app.depends_on}
+        wanted = {name: running[name] for name in awaited - self._apps.keys() if name in running}
+        for name in [each for each, run in self._watched.items() if wanted.get(each) != run.made_from]:
+            self._watched.pop(name).task.cancel()
+        for name in wanted.keys() - self._watched.keys():
+            self._watch_other(wanted[name])
+
+    def _watch_other(self, app: App) -> None:
+        source = self._sources[app.source].part
+        cycle = Onlooker(app, source.repository, self.cluster, Silence(), self.clock)
+        loop = AppLoop(cycle, Silence(), self.clock, partial(self._tip_of, app.name, source), source.ask)
+        loop.turned = partial(self._wake_dependents, app.name, loop, [None])
+        self._watched[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
 
     def wake_app(self, name: str) -> None:
         """Something about this app changed in the cluster."""
-        if name in self._apps:
-            self._apps[name].part.wake()
-        else:
+        for running in (self._apps, self._watched):
+            if name in running:
+                running[name].part.wake()
+        if name not in self._apps:
             self._wake_sweeps()
 
     def source_of(self, app: str) -> str:
@@ -129,7 +173,7 @@ class Daemon:
         """Ends every task. An action under way is cut off; the next daemon finds what it left, and goes on."""
         async with self._changing:
             await self._end_apps(lambda _: True)
-            await _cancel([task for _, task in self._sweeps.values()])
+            await self._end_sweeps()
             self._sweeps.clear()
             await self._end_sources(set(self._sources))
 
@@ -155,14 +199,15 @@ class Daemon:
 
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
-        cluster = self.cluster.acting_as(app.account)
+        cluster = guarded(self.cluster.acting_as(app.account), self.ownership, _key(app))
         analyst = self.analysis(partial(self.wake_app, app.name))
         cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock, analyst)
+        cycle.ownership = self.ownership
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)
         loop = AppLoop(cycle, self.telemetry, self.clock, partial(self._tip_of, app.name, source), source.ask)
-        loop.turned = partial(self._wake_dependents, app.name, loop, [None])
+        loop.turned = partial(self._turned, app.name, loop, [None])
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
 
     def _sweep(self, settings: Settings) -> None:
@@ -170,11 +215,28 @@ class Daemon:
         found = {name for each in settings.sources if each.apps for name in each.namespaces}
         found |= {each.namespace for each in settings.apps} | {namespace for namespace, _ in self._wanted.left}
         for name in sorted(found - self._sweeps.keys()):
-            sweep = Sweep(name, self.cluster, self.telemetry, self.clock, self._judge, self._wanted.forget)
-            self._sweeps[name] = sweep, self._start(f"sweep {name}", sweep.run)
+            writer = partial(self._writer, name)
+            self._sweeps[name] = (
+                Sweep(name, self.cluster, self.telemetry, self.clock, self._judge, self._wanted.forget, writer),
+                None,
+            )
+        self._start_sweeps()
         self._wake_sweeps()
 
+    def _start_sweeps(self) -> None:
+        for name, (sweep, task) in self._sweeps.items():
+            self._sweeps[name] = sweep, task or self._start(f"sweep {name}", sweep.run)
+
+    async def _end_sweeps(self) -> None:
+        await _cancel([task for _, task in self._sweeps.values() if task])
+        self._sweeps = {name: (sweep, None) for name, (sweep, _) in self._sweeps.items()}
+
+    def _writer(self, namespace: str, name: str) -> Cluster:
+        return guarded(self.cluster, self.ownership, key_of(namespace, name))
+
     def _judge(self, namespace: str, name: str, objects: Sequence[Manifest]) -> Verdict:
+        if not self.ownership.owns(key_of(namespace, name)):
+            return Verdict(Fate.KEEP)
         sources = {name: run.part for name, run in self._sources.items()}
         tips = {name: each.tip.commit for name, each in sources.items() if each.tip}
         troubles = {name: why for name, each in sources.items() if (why := each.unreliable) is not None}
@@ -184,13 +246,20 @@ class Daemon:
         return held(map(self._standing, app.depends_on))
 
     def _standing(self, name: str) -> Standing:
-        if name not in self._apps:
-            return Standing(name, suspended=name in self._wanted.suspended, known=name in self._wanted.suspended)
-        loop = self._apps[name].part
+        run = self._apps.get(name) or self._watched.get(name)
+        if run is None:
+            known = name in self._wanted.suspended or name in self._wanted.running
+            return Standing(name, suspended=name in self._wanted.suspended, known=known)
+        loop = run.part
         # The branch's own tip: an app that is held at an older commit has not settled at what Git wants.
         tip, outcome = self._sources[loop.cycle.app.source].part.tip, loop.outcome
         phase = outcome.plan.phase if outcome and not outcome.acted and not outcome.outdated else None
         return Standing(name, phase, loop.seen, tip.commit if tip else None, loop.error)
+
+    def _turned(self, name: str, loop: AppLoop, told: list[object]) -> None:
+        self._wake_dependents(name, loop, told)
+        if not _is_under_way(loop):
+            self.ownership.wake()
 
     def _wake_dependents(self, name: str, loop: AppLoop, told: list[object]) -> None:
         """After a turn that changed how the app stands: somebody may wait for it."""
@@ -208,7 +277,7 @@ class Daemon:
         return asyncio.create_task(keep_going(name, work, self.telemetry, self.clock), name=name)
 
     def _source_moved(self, source: str) -> None:
-        for run in self._apps.values():
+        for run in (*self._apps.values(), *self._watched.values()):
             if run.part.cycle.app.source == source:
                 run.part.wake_for_git()
 
@@ -224,6 +293,15 @@ class Daemon:
         await _cancel([run.task for run in runs])
         for run in runs:
             await run.part.repository.close()
+
+
+def _key(app: App) -> str:
+    return key_of(app.namespace, app.name)
+
+
+def _is_under_way(loop: AppLoop) -> bool:
+    """Whether a promotion is, which need not be interrupted. One that fails may as well be tried by somebody else."""
+    return loop.outcome is not None and loop.error is None and loop.outcome.plan.phase in UNDER_WAY
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

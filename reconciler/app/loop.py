@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Cycle, Outcome, Tip
-from reconciler.core.event import event
+from reconciler.core.event import Event, event
+from reconciler.core.model import Manifest
 from reconciler.errors import Conflict, Invalid, Permanent, ReconcilerError, Transient
 from reconciler.ports import Clock, Telemetry
 
@@ -152,6 +153,13 @@ class AppLoop:
         if name == "app_failed":
             fields["retry_in"] = round(delay, 3)
         self.telemetry.emit(event(name, **fields), self.cycle.about)
+
+
+class Silence:
+    """The `ports.Telemetry` of those who only look."""
+
+    def emit(self, event: Event, about: Manifest | None = None) -> None:
+        """Somebody else tells of it."""
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from reconciler.app.settings_analysis import PrometheusModel, prometheus_of, without_server
 from reconciler.app.settings_app import AppFileModel, AppModel, app_of
+from reconciler.app.settings_availability import AvailabilityModel, AvailabilitySettings, availability_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
 from reconciler.app.settings_notifications import CHANNELS_LIMIT, ChannelModel, ChannelSettings, channels_of
@@ -42,6 +43,7 @@ class Settings:
     webhook: WebhookSettings | None = None
     prometheus: PrometheusServer | None = None
     notifications: tuple[ChannelSettings, ...] = ()
+    high_availability: AvailabilitySettings | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -90,7 +92,8 @@ def parse_settings(text: str, where: str) -> Settings:
     webhook = webhook_of(model.webhook) if model.webhook else None
     prometheus = prometheus_of(model.prometheus) if model.prometheus else None
     notifications = channels_of(model.notifications, Passage(document, ("notifications",)))
-    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications)
+    availability = availability_of(model.high_availability) if model.high_availability else None
+    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications, availability)
 
 
 def _without_server(model: _File) -> list[Problem]:
@@ -137,6 +140,9 @@ class _File(Model):
     )
     prometheus: PrometheusModel | None = Field(
         default=None, description="The Prometheus that checks ask unless they name another."
+    )
+    high_availability: AvailabilityModel | None = Field(
+        default=None, description="How several daemons share the apps. Not given: this one is alone."
     )
     notifications: list[ChannelModel] = Field(
         default_factory=list, max_length=CHANNELS_LIMIT, description="Whom to tell of what. Nobody, if not given."

@@ -47,7 +47,7 @@ class _Going:
 @dataclass(slots=True)
 class Sweep:
     """`judge(namespace, name, objects)` says what becomes of an app, and is asked before every write; `done(namespace,
-    name)` is called when nothing is left to do for one."""
+    name)` is called when nothing is left to do for one; `writer(name)` is the cluster for the writes of an app."""
 
     namespace: str
     cluster: Cluster
@@ -55,6 +55,7 @@ class Sweep:
     clock: Clock
     judge: Callable[[str, str, Sequence[Manifest]], Verdict]
     done: Callable[[str, str], None]
+    writer: Callable[[str], Cluster]
     _going: dict[str, _Going] = field(default_factory=dict)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -99,7 +100,7 @@ class Sweep:
     async def _carry_out(self, name: str, verdict: Verdict, going: _Going) -> float:
         if verdict.fate is Fate.ORPHAN:
             for note in disown(self._objects(name)):
-                await self.cluster.apply(note.manifest, REMOVAL_MANAGER, note.live)
+                await self.writer(name).apply(note.manifest, REMOVAL_MANAGER, note.live)
             return self._finish(name)
         if verdict.fate is Fate.HOLD or verdict.mark is None:
             return self._hold(name, verdict, verdict.reason, going)
@@ -121,9 +122,9 @@ class Sweep:
             if self._verdict(name).fate is not Fate.DELETE:
                 return 0.0
             if isinstance(action, Note):
-                await self.cluster.apply(action.manifest, REMOVAL_MANAGER, action.live)
+                await self.writer(name).apply(action.manifest, REMOVAL_MANAGER, action.live)
             else:
-                await self.cluster.delete(self.namespace, action.live)
+                await self.writer(name).delete(self.namespace, action.live)
             going.acted = True
         if any(isinstance(each, Note) for each in step.actions):
             self._emit("deletion_begun", name, verdict, about, reason=_why(verdict))

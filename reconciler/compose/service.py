@@ -22,12 +22,14 @@ from reconciler.adapters.telemetry import EventLog
 from reconciler.app.analysis import Analyst
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import Settings, load_settings
+from reconciler.app.settings_availability import AvailabilitySettings
 from reconciler.app.settings_source import (
     SourceSettings,
 )
+from reconciler.compose.group import Group, member_of
 from reconciler.compose.wiring import Options, Work, channel_address, prober_of, repository_of, spawn
 from reconciler.core.address import is_local
-from reconciler.core.event import event
+from reconciler.core.event import Event, event
 from reconciler.core.gitref import RefKind
 from reconciler.core.probe import PrometheusServer
 from reconciler.errors import Invalid, ReconcilerError, Transient
@@ -50,6 +52,9 @@ async def run_daemon(options: Options) -> None:
         lambda source: repository_of(source, mirrors, cluster),
         lambda wake: Analyst(prober, running.log, clock, wake),
     )
+    if settings.high_availability:
+        member = member_of(settings.high_availability, api, running.daemon, running.log, clock)
+        running.daemon.ownership = running.group.membership = member
     try:
         await running.run(settings)
     finally:
@@ -70,10 +75,12 @@ class _Running:
     clock: SystemClock
     look_again: float = _LOOK_AGAIN
     prometheus: PrometheusServer | None = None
+    group: Group = field(default_factory=Group)
     daemon: Daemon = field(init=False)
     log: EventLog = field(init=False)
     _out_since: dict[str, float] = field(default_factory=dict)
     _rejected: bool = False
+    _available_by: AvailabilitySettings | None = None
     _files: FileWatcher = field(init=False)
     _webhooks: Webhooks = field(init=False)
     _notifier: Notifier = field(init=False)
@@ -93,24 +100,28 @@ class _Running:
         """
         began = self.clock.now()
         self._files = FileWatcher()
-        self._webhooks = Webhooks(self.daemon.wake_source, self.log, self.clock, read_secret)
+        self._webhooks = Webhooks(self._pushed, self.log, self.clock, read_secret)
         source_of, address = self.daemon.source_of, partial(channel_address, self.daemon.cluster)
         self._notifier = Notifier(self.log, self.clock, self.spawn, source_of, address, open_service)
-        self.log.heard = self._notifier.offer
+        self.log.heard = self._tell
         self._listen()
         events = self.spawn("events", self.log.run)
         try:
+            self._available_by = settings.high_availability
             await self._apply(settings)
+            self.group.begin(self.spawn)
             self.log.emit(event("started", daemon_version=__version__, **self._summary(settings)))
             self._want(settings)
             reason = await self._stopped_while_reloading()
             await self._webhooks.close()
             await self.daemon.stop()
+            await self.group.end()
             self.log.emit(event("stopped", reason=reason, duration=round(self.clock.now() - began, 3)))
             await asyncio.gather(self.log.flush(), self._notifier.close())
         finally:
             await self._webhooks.close()
             await self.daemon.stop()
+            await self.group.end()
             await self._notifier.close()
             await _ended(events)
             self._files.close()
@@ -121,6 +132,15 @@ class _Running:
             return await self._stop
         finally:
             await _ended(configuration)  # no reload may start again what is being ended
+
+    def _pushed(self, source: str) -> None:
+        """Somebody says that there is something new, to one daemon of those that share the apps."""
+        self.daemon.wake_source(source)
+        self.group.nudge(source)
+
+    def _tell(self, told: Event) -> None:
+        if self.group.speaks(told, self.daemon):
+            self._notifier.offer(told)
 
     def wake_app(self, name: str) -> None:
         """Something about the app changed in the cluster."""
@@ -172,6 +192,7 @@ class _Running:
 
     async def _apply(self, settings: Settings) -> bool:
         """Brings what runs in line with the settings, or leaves all as it was and raises."""
+        self._require_same_group(settings)
         before = self._webhooks.settings
         changed = await self._webhooks.apply(settings.webhook)
         try:
@@ -182,6 +203,11 @@ class _Running:
         changed |= self.prometheus != settings.prometheus
         self.prometheus = settings.prometheus
         return await self._notifier.apply(settings.notifications) or changed
+
+    def _require_same_group(self, settings: Settings) -> None:
+        """Whoever changed groups while it works would be in two."""
+        if self._available_by != settings.high_availability:
+            raise Invalid("is read at the start alone", where="highAvailability", todo="Start the daemon anew")
 
     async def _asked_to_reload(self) -> None:
         """Waits for it, and looks meanwhile for folders that were not there to be watched, or were deleted."""

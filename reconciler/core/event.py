@@ -64,6 +64,10 @@ FIELDS: Mapping[str, str] = {
     "check": "name of the check",
     "stage": "`prePromotionAnalysis` (before the switch) or `postPromotionAnalysis` (after it)",
     "measured": "what a check measured last: a status, a value, the end of a log",
+    "member": "name of this daemon among those that share the apps: its Lease's",
+    "members": "names of the members that are alive",
+    "holder": "the process that looks after the app: its member's name, and a word for this life of it",
+    "from_holder": "the process that did before; null if none did",
     "channel": "name of the channel in `notifications` of the configuration",
 }
 
@@ -340,6 +344,23 @@ EVENTS: Mapping[str, Spec] = {
     "notification_recovered": Spec(
         "It can be used again. `duration`: how long it could not. `count`: messages that were lost meanwhile.",
         ("channel", "duration", "count"),
+    ),
+    "membership_changed": Spec(
+        "Another daemon of the group came or went: the apps are shared out anew. `reason` says who.",
+        ("member", "members", "reason"),
+    ),
+    "lease_lost": Spec(
+        "This daemon could not renew its Lease in time, or has none yet. Until it has one it changes nothing, and the "
+        "other members look after its apps.",
+        ("member", *_WHY),
+        Level.WARNING,
+    ),
+    "lease_recovered": Spec(
+        "It has its Lease again, and a share of the apps. `duration`: how long it had none.", ("member", "duration")
+    ),
+    "app_taken_over": Spec(
+        "This daemon looks after the app from now on: what a former one still sends for it will fail.",
+        ("app", "namespace", "holder", "from_holder"),
     ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",

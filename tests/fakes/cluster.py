@@ -91,6 +91,9 @@ class FakeCluster:
     def acting_as(self, account: Account | None) -> Cluster:
         return ActingCluster(self, account) if account else self
 
+    def guarded(self, permit: Callable[[], float]) -> Cluster:
+        return GuardedCluster(self, permit)
+
     async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
         with_failure = self._attempt(f"apply {manifest['kind']}/{manifest['metadata']['name']}")
         key = _key(manifest)
@@ -299,6 +302,9 @@ class ActingCluster:
     def acting_as(self, account: Account | None) -> Cluster:
         return self._cluster.acting_as(account)
 
+    def guarded(self, permit: Callable[[], float]) -> Cluster:
+        return GuardedCluster(self, permit)
+
     def view(self, namespace: str, app: str) -> Sequence[Manifest]:
         return self._cluster.view(namespace, app)
 
@@ -363,6 +369,73 @@ class ActingCluster:
                 todo = f"Add to a Role of it: resources: [{plural}], verbs: [{verb}]"
                 raise Forbidden(what, where=f"{kind}s", untouched="-", todo=todo, user=self._account.user)
         self._cluster.acted.append((self._account, f"{verbs[-1]} {kind}"))
+
+
+class GuardedCluster:
+    """The same cluster to somebody who may lose the right to write."""
+
+    def __init__(self, cluster: Cluster, permit: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._permit = permit
+
+    def acting_as(self, account: Account | None) -> Cluster:
+        return GuardedCluster(self._cluster.acting_as(account), self._permit)
+
+    def guarded(self, permit: Callable[[], float]) -> Cluster:
+        return GuardedCluster(self._cluster, permit)
+
+    def view(self, namespace: str, app: str) -> Sequence[Manifest]:
+        return self._cluster.view(namespace, app)
+
+    async def follow(self, namespace: str, app: str, wanted: Set[str], known: Set[str]) -> None:
+        await self._cluster.follow(namespace, app, wanted, known)
+
+    def apps(self, namespace: str) -> Sequence[str]:
+        return self._cluster.apps(namespace)
+
+    async def synced(self, namespace: str) -> None:
+        await self._cluster.synced(namespace)
+
+    def recovered_at(self, namespace: str) -> float | None:
+        return self._cluster.recovered_at(namespace)
+
+    async def apply(self, manifest: Manifest, manager: str, live: Ref | None) -> Manifest:
+        self._permit()
+        return await self._cluster.apply(manifest, manager, live)
+
+    async def check(self, manifest: Manifest, manager: str, live: Ref | None) -> None:
+        await self._cluster.check(manifest, manager, live)
+
+    async def find(self, kind: str, namespace: str, name: str = "") -> Sequence[Manifest]:
+        return await self._cluster.find(kind, namespace, name)
+
+    async def require_free(self, manifest: Manifest) -> None:
+        await self._cluster.require_free(manifest)
+
+    async def create(self, manifest: Manifest, manager: str) -> Manifest:
+        self._permit()
+        return await self._cluster.create(manifest, manager)
+
+    async def overwrite(self, manifest: Manifest, manager: str, live: Ref) -> Manifest:
+        self._permit()
+        return await self._cluster.overwrite(manifest, manager, live)
+
+    async def drop_update_ownership(self, live: Manifest, manager: str) -> Manifest:
+        self._permit()
+        return await self._cluster.drop_update_ownership(live, manager)
+
+    async def delete(self, namespace: str, ref: Ref) -> bool:
+        self._permit()
+        return await self._cluster.delete(namespace, ref)
+
+    async def user(self) -> str:
+        return await self._cluster.user()
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, bytes]:
+        return await self._cluster.secret(namespace, name)
+
+    async def post_event(self, about: Manifest, event: Event, at: float) -> None:
+        await self._cluster.post_event(about, event, at)
 
 
 def _keep_address(before: Mapping[str, Any] | None, merged: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ class Yard:
     def another(self) -> Sweep:
         """The sweep of a daemon that knows nothing yet."""
         world = self.world
-        return Sweep(NAMESPACE, world.cluster, self.told, world.clock, self.judge, self.forget)
+        return Sweep(NAMESPACE, world.cluster, self.told, world.clock, self.judge, self.forget, lambda _: world.cluster)
 
     def forget(self, namespace: str, name: str) -> None:
         self.left.pop((namespace, name), None)

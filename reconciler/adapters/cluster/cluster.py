@@ -14,7 +14,7 @@ from kubernetes.aio import client
 from reconciler.adapters.cluster.discovery import Discovery
 from reconciler.adapters.cluster.following import Following
 from reconciler.adapters.cluster.kinds import KINDS, WATCHED, Kind
-from reconciler.adapters.cluster.requests import send
+from reconciler.adapters.cluster.requests import is_write, send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
 from reconciler.core.account import Account
@@ -66,12 +66,19 @@ class KubernetesCluster:
         self._kinds = Discovery(api)
         self._following = Following(self._kinds, self._start, self._ended)
         self._account: Account | None = None
+        self._permit: Callable[[], float] | None = None
 
     def acting_as(self, account: Account | None) -> KubernetesCluster:
         """See `ports.Cluster`. All else, the watches and what they hold, is one and the same."""
         acting = copy.copy(self)
         acting._account = account
         return acting
+
+    def guarded(self, permit: Callable[[], float]) -> KubernetesCluster:
+        """See `ports.Cluster`."""
+        guarded = copy.copy(self)
+        guarded._permit = permit
+        return guarded
 
     def view(self, namespace: str, app: str) -> Sequence[Manifest]:
         """See `ports.Cluster`."""
@@ -243,7 +250,8 @@ class KubernetesCluster:
         return answer.get("code") != 404
 
     async def _send(self, method: str, path: str, **what: Any) -> dict[str, Any]:
-        return await send(self._api, method, path, account=self._account, **what)
+        within = self._permit() if self._permit and is_write(method, what.get("query")) else None
+        return await send(self._api, method, path, account=self._account, within=within, **what)
 
     async def user(self) -> str:
         """See `ports.Cluster`. Versions before 1.28 have no such question, and RBAC may not allow it."""

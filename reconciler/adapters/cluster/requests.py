@@ -32,6 +32,9 @@ _IDLE = 75.0
 that the patch which moves traffic does not begin with a TLS handshake."""
 
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+_UNACKNOWLEDGED = 10_000
+"""Milliseconds for which the kernel goes on sending what the other side does not acknowledge (RFC 5482). By default
+that is a quarter of an hour: a write that nobody waits for any more would arrive when the network is back."""
 
 _UNKNOWN_FIELD = "failed to create typed patch object"
 """How server-side apply refuses a field that the schema does not have: with a 500, though no retry can help."""
@@ -120,6 +123,8 @@ def _socket(info: Any) -> socket.socket:
     for option, seconds in _KEEPALIVE.items():
         made.setsockopt(socket.IPPROTO_TCP, option, seconds)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED)
     return made
 
 
@@ -132,24 +137,32 @@ async def send(
     body: Any = None,
     content_type: str = "application/json",
     account: Account | None = None,
+    within: float | None = None,
 ) -> dict[str, Any]:
     """One request, made as `account` if one is given; returns the answer's JSON, for a DELETE also that of a 404.
 
-    Raises `Transient`, `Conflict`, `Blocked` or `Invalid`.
+    It is given up after `within` seconds, if that is sooner than it would be anyway. Raises `Transient`, `Conflict`,
+    `Blocked` or `Invalid`.
     """
+    limit = _LIMIT if within is None else aiohttp.ClientTimeout(total=min(within, _LIMIT.total or within))
     try:
         async with await open_response(
-            api, method, path, query=query, body=body, content_type=content_type, limit=_LIMIT, account=account
+            api, method, path, query=query, body=body, content_type=content_type, limit=limit, account=account
         ) as response:
             text = await response.text()
             gone = method == "DELETE" and response.status == 404
             if response.status >= 400 and not gone:
-                untouched = _NOTHING_READ if method == "GET" or "dryRun" in (query or {}) else _NOTHING_WRITTEN
+                untouched = _NOTHING_WRITTEN if is_write(method, query) else _NOTHING_READ
                 raise translated(response, text, place_of(path), untouched, account)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise _unreachable(error, place_of(path)) from error
     answer: dict[str, Any] = json.loads(text)
     return answer
+
+
+def is_write(method: str, query: Mapping[str, str] | None) -> bool:
+    """Whether such a request can change anything."""
+    return method != "GET" and "dryRun" not in (query or {})
 
 
 async def read_text(

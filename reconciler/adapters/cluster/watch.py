@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from kubernetes.aio import client
 
 from reconciler.adapters.cluster.kinds import Kind, place_of
 from reconciler.adapters.cluster.requests import open_response, send, translated
-from reconciler.adapters.cluster.store import Store
 from reconciler.core.model import LABEL_APP
 from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 
@@ -32,8 +31,25 @@ _UNTOUCHED = "Nothing was changed"
 _LINE_LIMIT = 8 * 2**20
 
 
+class Sink(Protocol):
+    """What a watch tells: see `store.Store`."""
+
+    def put(self, live: dict[str, Any]) -> None:
+        """An object is new or changed."""
+        ...
+
+    def drop(self, live: dict[str, Any]) -> None:
+        """An object is gone."""
+        ...
+
+    def replace(self, kind: str, namespace: str, listed: Sequence[dict[str, Any]], version: str) -> None:
+        """All there are as of `version`."""
+        ...
+
+
 class Watch:
-    """Keeps one kind in one namespace up to date in `store`, for ever, whatever happens to the API server.
+    """Keeps what `selector` picks of one kind in one namespace up to date in `store`, for ever, whatever happens to the
+    API server.
 
     `synced` is set while the store is known to be true: cleared with the first failure, set again after a fresh list
     and a watch from there on that brings something or lasts.
@@ -45,9 +61,10 @@ class Watch:
         api: client.ApiClient,
         kind: Kind,
         namespace: str,
-        store: Store,
+        store: Sink,
         on_failure: Callable[[Watch, float, ReconcilerError], None],
         on_recovery: Callable[[Watch], None],
+        selector: str = LABEL_APP,
     ) -> None:
         self.kind = kind
         self.namespace = namespace
@@ -55,6 +72,7 @@ class Watch:
         self._store = store
         self._on_failure = on_failure
         self._on_recovery = on_recovery
+        self._selector = selector
         self._version = ""
         self._failures = 0
         self._behind = False
@@ -135,7 +153,7 @@ class Watch:
 
     async def _list(self) -> None:
         items: list[dict[str, Any]] = []
-        query = {"labelSelector": LABEL_APP, "limit": _PAGE}
+        query = {"labelSelector": self._selector, "limit": _PAGE}
         while True:
             page = await send(self._api, "GET", self.kind.path(self.namespace), query=query)
             items += page["items"]
@@ -164,7 +182,7 @@ class Watch:
 
     async def _changes(self) -> AsyncGenerator[dict[str, Any], None]:
         query = {
-            "labelSelector": LABEL_APP,
+            "labelSelector": self._selector,
             "watch": "true",
             "resourceVersion": self._version,
             "allowWatchBookmarks": "true",

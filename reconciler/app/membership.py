@@ -1,0 +1,304 @@
+"""This daemon as a member of a group that shares the apps: keeps its Lease, and knows which apps are its own.
+
+The rules, and why they suffice, are in `core.membership`. Two tasks: one renews the Lease, whatever else goes on; the
+other looks who else is there, hands apps over, and publishes what it goes by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from reconciler.app.loop import set_within
+from reconciler.core.event import event
+from reconciler.core.membership import KEEPS_LIMIT, Lease, Roll, Statement, claims, may_act, owner_of
+from reconciler.errors import Conflict, ReconcilerError, Transient
+from reconciler.ports import Leases, Telemetry
+
+_TRUSTED = 0.9
+"""Share of a Lease's duration for which its holder goes by it: less than others wait, as no two clocks run alike."""
+_RENEWALS = 5
+"""Renewals within one duration: four may fail."""
+_RETRIES = 20
+"""Tries within one duration, while they fail."""
+_UNTOUCHED = "It changes nothing until it has its Lease again; traffic goes on as it was"
+
+
+@dataclass(slots=True)
+class Hooks:
+    """What a member asks of the daemon. `surrender(mine)` ends the work on every app that is not `mine(key)` and
+    returns the keys of those that it goes on with, since a promotion is under way; `settled()` begins the work on what
+    is this member's by now, and ends it on what is not; `nudged(source)`: another member heard of news there."""
+
+    surrender: Callable[[Callable[[str], bool]], Awaitable[frozenset[str]]]
+    settled: Callable[[], Awaitable[None]]
+    nudged: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Membership:
+    """A member. `name` is its Lease's, `holder` this process' own; `elapsed()` are the seconds of a clock that does not
+    stand still; `duration` (seconds) is the Lease's."""
+
+    name: str
+    holder: str
+    leases: Leases
+    telemetry: Telemetry
+    elapsed: Callable[[], float]
+    duration: float
+    hooks: Hooks
+    _roll: Roll = field(init=False)
+    _lease: Lease = field(init=False)
+    _valid_until: float = 0.0
+    _acting_by: tuple[Statement, ...] = ()
+    """What the apps are shared out by. Two, while one replaces the other: then only what both give is its own."""
+    _said: Statement = field(default_factory=Statement)
+    """What is to be in the Lease; it may not be there yet."""
+    _acquired: set[str] = field(default_factory=set)
+    _lapses: int = 0
+    _lost_since: float | None = None
+    _told: frozenset[str] = frozenset()
+    _trouble: str = ""
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _renew: asyncio.Event = field(default_factory=asyncio.Event)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._roll = Roll(self.name)
+        self._lease = Lease(self.name, self.holder, self.duration)
+
+    # What the daemon asks.
+
+    @property
+    def members(self) -> frozenset[str]:
+        """The members that are alive, as far as is known; itself among them while its own Lease holds."""
+        own = {self.name} if self.elapsed() < self._valid_until else set()
+        return frozenset(self._roll.living) | own
+
+    @property
+    def joined(self) -> bool:
+        """Whether it has a share of the apps."""
+        return bool(self._acting_by)
+
+    def owns(self, key: str) -> bool:
+        """Whether the app is its own to begin with: nobody else may be acting for it."""
+        if not self._acting_by or not all(claims(self.name, each, key) for each in self._acting_by):
+            return False
+        if key not in self._acquired and may_act(key, self.name, self._acting_by[-1], self._roll.living):
+            self._acquired.add(key)
+        return key in self._acquired
+
+    def permit(self, key: str) -> float:
+        """For how many seconds it may still write for the app; asked before each write, since a process may have been
+        paused since it last looked. Raises `Conflict` if it may not."""
+        left = self._valid_until - self.elapsed()
+        if left <= 0:
+            raise Conflict("this daemon's Lease has run out", where=f"Lease {self.name}", untouched=_UNTOUCHED)
+        if key not in self._acquired:
+            raise Conflict("another daemon looks after it", where=f"app {key}", untouched=_UNTOUCHED)
+        return left
+
+    def speaks_for(self, key: str) -> bool:
+        """Whether it is the one of all that sees something that tells of it; right but for moments of change."""
+        return owner_of(key, self._roll.living.keys() | {self.name}) == self.name
+
+    def nudge(self, source: str) -> None:
+        """There may be something new in a source: the others are to look, too."""
+        nudges = {**self._said.nudges, source: self._said.nudges.get(source, 0) + 1}
+        self._said = replace(self._said, nudges=nudges)
+        self._renew.set()
+
+    def wake(self) -> None:
+        """A promotion is over: what was kept for it may be handed over."""
+        if self._said.keeps:
+            self._woken.set()
+
+    # The Lease.
+
+    async def renew(self) -> None:
+        """Renews the Lease for ever."""
+        while True:
+            self._renew.clear()
+            pause = self.duration / _RENEWALS
+            try:
+                await self._write()
+            except ReconcilerError as error:
+                self.failed(error)
+                pause = self.duration / _RETRIES
+                await asyncio.sleep(pause)
+                continue
+            await set_within(self._renew, pause)
+
+    async def _write(self) -> None:
+        """Puts what is to be said into the Lease, and renews it by that."""
+        async with self._writing:
+            began = self.elapsed()
+            try:
+                stored = await self.leases.put(replace(self._lease, said=self._said))
+            except Conflict:
+                await self._adopt()
+                raise
+            if self._valid_until <= self.elapsed():
+                self._lapse("it was not renewed in time")
+            self._lease = stored
+            self._valid_until = began + self.duration * _TRUSTED
+        if self._trouble:
+            self._trouble = ""
+            self._roll.refresh(self.elapsed())
+        if not self._acting_by:
+            self._woken.set()
+
+    async def _adopt(self) -> None:
+        """The Lease is not as it was left: it was deleted or edited by hand, is that of this member's former life, or
+        another process goes by this name."""
+        found = next((each for each in await self.leases.list() if each.name == self.name), None)
+        version = found.version if found else ""
+        if found and found.holder not in ("", self.holder) and self._lease.version:
+            self._lapse(f"{found.holder} has taken it")
+        self._lease = Lease(self.name, self.holder, self.duration, version)
+
+    def failed(self, error: ReconcilerError) -> None:
+        """The API server did not do what was asked of it."""
+        first, self._trouble = not self._trouble, error.located
+        if self._acting_by and self.elapsed() >= self._valid_until:
+            self._lapse(error.located)
+        if first and not self._acting_by and not isinstance(error, Conflict):
+            self._tell_lost(error.located, error.todo)
+
+    def _lapse(self, why: str) -> None:
+        """From here on nothing is this member's, until it has said anew what it goes by, and looked."""
+        self._lapses += 1
+        if self._acting_by:
+            self._acting_by, self._valid_until = (), 0.0
+            self._acquired.clear()
+            self._said = replace(self._said, keeps=frozenset())
+            self._tell_lost(why)
+
+    def _tell_lost(self, why: str, todo: str = "") -> None:
+        if self._lost_since is None:
+            self._lost_since = self.elapsed()
+            told = {"todo": todo} if todo else {}
+            self.telemetry.emit(event("lease_lost", member=self.name, reason=why, untouched=_UNTOUCHED, **told))
+
+    async def release(self) -> None:
+        """Lets go, so that the others need not wait; to be called when nothing is worked on any more. What cannot be
+        written now runs out by itself."""
+        self._acting_by, self._valid_until = (), 0.0
+        self._acquired.clear()
+        async with self._writing:
+            try:
+                stored = await self.leases.put(replace(self._lease, holder="", said=Statement()))
+                await self.leases.delete(stored)
+            except ReconcilerError:
+                return
+
+    # The others.
+
+    async def follow(self) -> None:
+        """Watches the Leases for ever."""
+        await self.leases.follow(self.seen)
+
+    def seen(self, lease: Lease) -> None:
+        """Another member's Lease is new or changed."""
+        before = self._roll.living.get(lease.name)
+        if self._roll.put(lease, self.elapsed()):
+            self._woken.set()
+        said = self._roll.living.get(lease.name)
+        if before and said:
+            for source in (each for each, count in said.nudges.items() if count != before.nudges.get(each)):
+                self.hooks.nudged(source)
+
+    async def share(self) -> None:
+        """Sees to it, for ever, that what this member goes by is what the living members are."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._look()
+                await self._share()
+            except ReconcilerError as error:
+                self.failed(error)
+                await asyncio.sleep(self.duration / _RETRIES)
+                continue
+            end = self._roll.next_end()
+            await set_within(self._woken, self.duration if end is None else max(0.001, end - self.elapsed()))
+
+    async def _look(self) -> None:
+        """Finds out who is gone. Nobody is while we are cut off ourselves: then nothing can be listed."""
+        if overdue := self._roll.overdue(self.elapsed()):
+            self._roll.bury(overdue, await self._list())
+        for each in self._roll.gone.values():
+            with suppress(Conflict):  # it is back, as the watch will tell
+                await self.leases.delete(each)
+                self._roll.forget(each.name)
+
+    async def _list(self) -> dict[str, Lease]:
+        """All Leases. One that is not there was not let go: its holder may be alive, and it runs out like others."""
+        listed = {each.name: each for each in await self.leases.list()}
+        for each in listed.values():
+            self.seen(each)
+        return listed
+
+    async def _share(self) -> None:
+        if not self._lease.version:
+            return  # not there yet: the first renewal wakes this
+        standing, view = self._acting_by, frozenset(self._roll.living) | {self.name}
+        wanted = Statement(view)
+        if not standing:
+            await self._publish(wanted, ())
+            self._tell_joined()
+        elif len(standing) > 1 or view != standing[0].view or standing[0].keeps:
+            wanted = replace(wanted, keeps=await self._surrender(wanted))
+            if standing == (wanted,):
+                self._acting_by = standing
+            else:
+                await self._publish(wanted, standing)
+        self._tell_members(view)
+        await self.hooks.settled()
+
+    async def _surrender(self, wanted: Statement) -> frozenset[str]:
+        """Ends the work on what will not be this member's any more; returns what it goes on with all the same."""
+        lapses, self._acting_by = self._lapses, (*self._acting_by, wanted)
+        kept = await self.hooks.surrender(lambda key: claims(self.name, wanted, key))
+        self._require_none_since(lapses)
+        keeps = frozenset(sorted(kept & self._acquired)[:KEEPS_LIMIT])
+        self._acquired = {key for key in self._acquired if key in keeps or claims(self.name, wanted, key)}
+        return keeps
+
+    async def _publish(self, wanted: Statement, standing: tuple[Statement, ...]) -> None:
+        """Says what this member will go by, then looks whether anybody else says the same; goes by it from then on.
+
+        If the answer is lost, it may have been said or not: until it was said for sure, only what every statement since
+        the last sure one gives is this member's.
+        """
+        self._said = replace(wanted, nudges=self._said.nudges)
+        self._acting_by = (*standing, wanted) if standing else ()
+        lapses = self._lapses
+        await self._write()
+        if standing:
+            self._require_none_since(lapses)
+        lapses = self._lapses
+        await self._list()
+        self._require_none_since(lapses)
+        if self._valid_until <= self.elapsed():
+            raise Transient("the list of Leases came too late", where=f"Lease {self.name}")
+        self._acting_by = (wanted,)
+
+    def _require_none_since(self, lapses: int) -> None:
+        if self._lapses != lapses:
+            raise Transient("it has run out in the meantime", where=f"Lease {self.name}")
+
+    def _tell_joined(self) -> None:
+        if self._lost_since is not None:
+            took = round(self.elapsed() - self._lost_since, 3)
+            self.telemetry.emit(event("lease_recovered", member=self.name, duration=took))
+            self._lost_since = None
+
+    def _tell_members(self, members: frozenset[str]) -> None:
+        if members != self._told:
+            came, went = sorted(members - self._told), sorted(self._told - members)
+            parts = [f"{', '.join(who)} {what}" for who, what in ((came, "joined"), (went, "left")) if who]
+            self._told = members
+            told = {"member": self.name, "members": sorted(members), "reason": "; ".join(parts)}
+            self.telemetry.emit(event("membership_changed", **told))
