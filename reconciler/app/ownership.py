@@ -43,7 +43,7 @@ class Ownership(Protocol):
 class Alone:
     """The daemon is the only one: everything is its own."""
 
-    holder = ""
+    holder: str = ""
 
     def owns(self, key: str) -> bool:
         """It does."""

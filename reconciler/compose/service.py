@@ -21,6 +21,7 @@ from reconciler.adapters.secretfile import read_secret
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.analysis import Analyst
 from reconciler.app.daemon import Daemon
+from reconciler.app.ownership import key_of
 from reconciler.app.settings import Settings, load_settings
 from reconciler.app.settings_availability import AvailabilitySettings
 from reconciler.app.settings_source import (
@@ -31,6 +32,7 @@ from reconciler.compose.wiring import Options, Work, channel_address, prober_of,
 from reconciler.core.address import is_local
 from reconciler.core.event import Event, event
 from reconciler.core.gitref import RefKind
+from reconciler.core.model import App
 from reconciler.core.probe import PrometheusServer
 from reconciler.errors import Invalid, ReconcilerError, Transient
 from reconciler.web.webhook import Webhooks
@@ -44,7 +46,7 @@ async def run_daemon(options: Options) -> None:
     running = _Running(options, clock)
     cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn, clock.now)
     running.log = EventLog(clock.now, cluster.post_event)
-    mirrors, prober = Mirrors(options.data_dir), prober_of(api, lambda: running.prometheus, clock)
+    mirrors, prober = Mirrors(options.data_dir), prober_of(api, lambda: running.prometheus, clock, running.permit)
     running.daemon = Daemon(
         cluster,
         running.log,
@@ -132,6 +134,10 @@ class _Running:
             return await self._stop
         finally:
             await _ended(configuration)  # no reload may start again what is being ended
+
+    def permit(self, app: App) -> float:
+        """For how many seconds this daemon may write for the app; see `Ownership`."""
+        return self.daemon.ownership.permit(key_of(app.namespace, app.name))
 
     def _pushed(self, source: str) -> None:
         """Somebody says that there is something new, to one daemon of those that share the apps."""

@@ -36,6 +36,7 @@ from reconciler.app.settings_source import (
     SourceSettings,
     VerifySettings,
 )
+from reconciler.core.model import App
 from reconciler.core.probe import PrometheusServer
 from reconciler.errors import Blocked
 from reconciler.ports import Cluster, Prober
@@ -108,6 +109,16 @@ def spawn(name: str, work: Work, log: EventLog, clock: SystemClock) -> asyncio.T
     return asyncio.create_task(keep_going(name, work, log, clock), name=name)
 
 
-def prober_of(api: ApiClient, prometheus: Callable[[], PrometheusServer | None], clock: SystemClock) -> Prober:
-    """What makes the checks' measurements. `prometheus` gives the server of the configuration that is in force."""
-    return probers(api, prometheus, JobProber(lambda account: KubernetesJobs(api, account), clock))
+def prober_of(
+    api: ApiClient,
+    prometheus: Callable[[], PrometheusServer | None],
+    clock: SystemClock,
+    permit: Callable[[App], float] | None = None,
+) -> Prober:
+    """What makes the checks' measurements. `prometheus` gives the server of the configuration in force; `permit`
+    is asked before each write for an app (`ports.Cluster.guarded`)."""
+
+    def jobs_of(app: App) -> KubernetesJobs:
+        return KubernetesJobs(api, app.account, partial(permit, app) if permit else None)
+
+    return probers(api, prometheus, JobProber(jobs_of, clock))

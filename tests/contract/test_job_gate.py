@@ -74,7 +74,7 @@ class Bench:
 
     def prober(self) -> JobProber:
         """A daemon's prober; another call is another daemon."""
-        return JobProber(lambda account: KubernetesJobs(self.api, account), SystemClock())
+        return JobProber(lambda app: KubernetesJobs(self.api, app.account), SystemClock())
 
     async def jobs(self) -> list[Manifest]:
         """All Jobs that are there."""
@@ -192,7 +192,7 @@ async def test_a_daemon_that_was_killed_goes_on_with_the_job_that_it_started(ben
         async def create(self, job: Manifest) -> Manifest:
             raise AssertionError(f"a second Job: {job['metadata']['name']}")
 
-    prober = JobProber(lambda account: NoOther(bench.api, account), SystemClock())
+    prober = JobProber(lambda app: NoOther(bench.api, app.account), SystemClock())
     found = await prober.measure(check(), subject)
     assert found.outcome is Outcome.PASSED, found
     assert job["metadata"]["name"] in found.measured
@@ -305,7 +305,7 @@ async def test_the_log_may_be_unreadable_and_the_result_stands(bench: Bench) -> 
         async def log(self, namespace: str, pod: str, container: str) -> str:
             return await KubernetesJobs(self.api, Account(namespace, "nobody")).log(namespace, pod, container)
 
-    prober = JobProber(lambda account: Deaf(bench.api, account), SystemClock())
+    prober = JobProber(lambda app: Deaf(bench.api, app.account), SystemClock())
     found: Measurement = await prober.measure(check(), bench.subject('["smoke", "test"]'))
     assert found.outcome is Outcome.FAILED
     assert "nobody may not get pods/log" in found.measured

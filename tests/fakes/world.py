@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
+from reconciler.app.ownership import Alone
 from reconciler.core.consent import Approval, write_approval
 from reconciler.core.event import Event
 from reconciler.core.front import ROUTE_FIELDS, route_of
@@ -298,11 +299,19 @@ class GuardedCluster(FakeCluster):
 
 
 @dataclass
+class Held(Alone):
+    """Everything is this daemon's, and it says so."""
+
+    holder: str
+
+
+@dataclass
 class FakeDaemon:
     """One process: what it last read of Git, and its cycle. Both are lost when it is killed."""
 
     world: World
     app: App | None = None
+    holder: str = ""
     cycle: Cycle = field(init=False)
     analyst: FakeAnalyst = field(init=False)
     tip: Tip | None = None
@@ -314,6 +323,7 @@ class FakeDaemon:
         self.analyst = FakeAnalyst(world.clock, world.verdicts)
         app = self.app or world.app
         self.cycle = Cycle(app, world.repository, world.cluster, world.told, world.clock, self.analyst)
+        self.cycle.ownership = Held(self.holder)
 
     def poll(self) -> None:
         """Reads Git, as a source does."""

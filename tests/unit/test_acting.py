@@ -11,8 +11,9 @@ from reconciler.adapters.cluster.permissions import forbidden
 from reconciler.app.settings_source import SourceSettings
 from reconciler.core.account import Account, called
 from reconciler.errors import Blocked
+from tests.fakes.bench import IMAGE, Bench
 from tests.fakes.discovery import SOURCE
-from tests.unit.test_many_apps import IMAGE, NAMESPACE, Bench
+from tests.fakes.world import NAMESPACE
 
 WEB, GIT = Account(NAMESPACE, "web"), Account(NAMESPACE, "git")
 KINDS = ("deployments", "services", "configmaps", "secrets", "resourcequotas")

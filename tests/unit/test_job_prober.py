@@ -36,7 +36,7 @@ def prober(jobs: FakeJobs) -> JobProber:
     async def passes(seconds: float) -> None:
         clock.time += seconds
 
-    return JobProber(lambda account: jobs, clock, passes)
+    return JobProber(lambda _: jobs, clock, passes)
 
 
 async def test_the_addresses_reach_the_job_in_the_order_of_the_pods_names() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kubernetes.aio import client
@@ -23,10 +23,11 @@ _PODS = 50
 @dataclass(frozen=True, slots=True)
 class KubernetesJobs:
     """Every method is one request, made as `account` (None: as the daemon itself), and raises what `requests.send`
-    does."""
+    does. `permit` is asked before each that changes something (`ports.Cluster.guarded`)."""
 
     api: client.ApiClient
     account: Account | None = None
+    permit: Callable[[], float] | None = None
 
     async def get(self, namespace: str, name: str) -> Manifest | None:
         """The Job of that name; None if there is none. Needs `get` on jobs."""
@@ -43,7 +44,7 @@ class KubernetesJobs:
         be left out quietly otherwise. Needs `create` on jobs."""
         path = JOB.path(job["metadata"]["namespace"])
         query = {"fieldManager": APPLY_MANAGER, "fieldValidation": "Strict"}
-        return await send(self.api, "POST", path, query=query, body=job, account=self.account)
+        return await send(self.api, "POST", path, query=query, body=job, account=self.account, within=self._within())
 
     async def delete(self, job: Manifest) -> None:
         """Deletes it with its pods, in the background, if that very one is still there. Needs `delete` on jobs."""
@@ -51,7 +52,7 @@ class KubernetesJobs:
         options = {"propagationPolicy": "Background", "preconditions": {"uid": meta["uid"]}}
         path = JOB.path(meta["namespace"], meta["name"])
         try:
-            await send(self.api, "DELETE", path, body=options, account=self.account)
+            await send(self.api, "DELETE", path, body=options, account=self.account, within=self._within())
         except Conflict:
             return  # another one by now
 
@@ -67,3 +68,6 @@ class KubernetesJobs:
         path = f"{KINDS['Pod'].path(namespace, pod)}/log"
         query = {"container": container, "tailLines": str(LOG_LINES), "limitBytes": str(LOG_BYTES)}
         return await read_text(self.api, path, query=query, limit=LOG_BYTES, account=self.account)
+
+    def _within(self) -> float | None:
+        return self.permit() if self.permit else None

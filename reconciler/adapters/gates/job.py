@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from reconciler.core.account import Account
 from reconciler.core.check import Check, Outcome
 from reconciler.core.job import (
     MOST_JOBS,
@@ -32,7 +31,7 @@ from reconciler.core.jobend import (
     why,
     why_unfinished,
 )
-from reconciler.core.model import Manifest
+from reconciler.core.model import App, Manifest
 from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 from reconciler.ports import Clock, Measurement, Subject
 
@@ -71,20 +70,20 @@ class Jobs(Protocol):
 
 @dataclass(slots=True)
 class JobProber:
-    """Measures by Jobs. `jobs` gives those that an account may make; `pause` takes seconds.
+    """Measures by Jobs. `jobs` gives those that an app may make; `pause` takes seconds.
 
     It knows which finished Jobs it has told of, so that another attempt is another Job. Failed ones are left to be
     looked at until their `ttlSecondsAfterFinished`.
     """
 
-    jobs: Callable[[Account | None], Jobs]
+    jobs: Callable[[App], Jobs]
     clock: Clock
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     _told: dict[str, None] = field(default_factory=dict)
 
     async def measure(self, check: Check, subject: Subject) -> Measurement:
         """See `ports.Prober`. What the API server refuses is inconclusive, and says what it refused to whom."""
-        run = _Run(self, self.jobs(subject.desired.app.account), check, subject)
+        run = _Run(self, self.jobs(subject.desired.app), check, subject)
         try:
             return await run.to_its_end()
         except ReconcilerError as error:
