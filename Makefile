@@ -14,7 +14,7 @@ PYTEST := $(PYTHON) -m pytest
 # Real servers, keys and repositories by the hundred: left to `make test`.
 SLOW := tests/unit/test_hostile_repositories.py tests/unit/test_verify.py tests/contract/test_git_servers.py $(wildcard tests/contract/test_revert*.py)
 
-.PHONY: help demo test test-unit test-e2e check format docs bench lock sandbox-up sandbox-down clean
+.PHONY: help demo test test-unit test-e2e check format docs bench lock image sandbox-up sandbox-down clean
 
 help: ## shows this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,9 +54,17 @@ docs: $(READY) ## writes the generated documents anew
 bench: $(READY) ## switch and revert, measured beside a bare script (no part of the tests)
 	@$(PYTHON) -m benchmarks
 
-lock: $(READY) ## writes requirements.lock anew from pyproject.toml
-	@$(VENV)/bin/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
-	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+LOCK := $(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+lock: $(READY) ## writes requirements.lock anew from pyproject.toml, and the image's two in step with it
+	@$(LOCK) --extra dev --output-file requirements.lock pyproject.toml
+	@$(LOCK) --constraint requirements.lock --output-file image/requirements.lock pyproject.toml
+	@$(LOCK) --constraint requirements.lock --only-build-deps --build-deps-for wheel \
+	  --output-file image/build-requirements.lock pyproject.toml
+
+image: $(READY) ## the project's image, built without an image registry, and imported where a sandbox runs
+	@$(PYTHON) -m sandbox image
 
 sandbox-up: $(READY) ## a real Kubernetes on this machine
 	@$(PYTHON) -m sandbox up

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import build, workloads
+from . import build, project, workloads
 from .cluster import Control
 from .errors import SandboxError
 from .images import SAMPLE_IMAGE
@@ -126,6 +126,20 @@ class Sandbox:
     def load_binary(self) -> Path:
         """The load client; see docs/sandbox.md."""
         return build.programs(self.simulated)["load"]
+
+    def project_image(self) -> project.ProjectImage:
+        """The project's own image, as the sources are now, built if it is not there, and imported. Pods that are to run
+        just this one use its `name`; `:latest` may be another checkout's a moment later.
+        """
+        layout = self._control.require()
+        if layout.simulated:
+            raise SandboxError("a simulated sandbox runs no containers, so it needs no image")
+        network = self.netns
+        if network is not None and in_network(network) and not project.is_built():
+            raise SandboxError("the image is older than the sources: `python -m sandbox image`, outside of the network")
+        image = project.ensure(self._control.progress)
+        workloads.import_project_image(self._control.cluster(layout), image)
+        return image
 
     def import_image(self, archive: Path) -> None:
         """Import an OCI or Docker archive, for pods with `imagePullPolicy: IfNotPresent`."""

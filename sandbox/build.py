@@ -88,7 +88,7 @@ SIMULATED = (KEYS, LOAD, ETCD, KUBERNETES, KWOK)
 def ensure(modules: tuple[Module, ...], progress: Progress) -> dict[str, Path]:
     """Build what is not in the cache; the paths of all programs by name."""
     if any(not module.output.exists() for module in modules):
-        with _one_builder():
+        with one_builder("build"):
             go = golang.find_go(progress)
             for module in modules:
                 if not module.output.exists():
@@ -106,11 +106,11 @@ def _paths(modules: tuple[Module, ...]) -> dict[str, Path]:
 
 
 @contextmanager
-def _one_builder() -> Iterator[None]:
-    """Two sandboxes that start at once wait for each other's build and then share it."""
+def one_builder(what: str) -> Iterator[None]:
+    """Two that want WHAT at once wait for each other's build and then share it."""
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "build.lock").open("w") as lock:
+    with (folder / f"{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -1,4 +1,4 @@
-"""The commands: `python -m sandbox up | down | status | kubeconfig | kubectl | exec | restart`."""
+"""The commands: `python -m sandbox up | down | status | kubeconfig | kubectl | exec | restart | image`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperCommand
 
+from . import project
 from .api import Sandbox
 from .cluster import SIMULATION_LIMITS
 from .errors import SandboxError
@@ -123,6 +124,33 @@ def kubeconfig(context: typer.Context, name: Name = None) -> None:
 def restart(context: typer.Context, component: str, name: Name = None) -> None:
     """Stop one component, start it again and wait until it works."""
     _sandbox(context, name).restart(component)
+
+
+@app.command()
+def image(
+    context: typer.Context,
+    twice: Annotated[
+        bool, typer.Option("--twice", help="Build it once more with nothing cached, and compare the layers.")
+    ] = False,
+    name: Name = None,
+) -> None:
+    """Build the project's own image if it is older than the sources, and import it where a sandbox runs."""
+    sandbox = _sandbox(context, name)
+    progress = sandbox.control.progress
+    built = project.ensure(progress)
+    print(f"{built.name}\n{built.digest}\n{built.compressed / 1e6:.1f} MB, unpacked {built.unpacked / 1e6:.1f} MB")
+    if twice:
+        again = project.rebuilt(progress)
+        if again.layers != built.layers:
+            pairs = zip(built.layers, again.layers, strict=True)
+            raise SandboxError(
+                "another build gave other layers:\n" + "\n".join(f"  {a} {b}" for a, b in pairs if a != b)
+            )
+        same = "the same" if again.digest == built.digest else "another"
+        print(f"built again: the same layers, {same} digest")
+    if sandbox.running and not sandbox.simulated:
+        sandbox.project_image()
+        print(f"imported into sandbox {sandbox.name}, also as {project.PROJECT_IMAGE}:latest")
 
 
 @app.command(cls=PassThrough)

@@ -37,6 +37,8 @@ _FOR_TESTS = {
 }
 """What the tests of Git over SSH and HTTPS (tests/servers.py), of an Ingress (rig/haproxy.py) and of analysis
 (rig/prometheus.py) start. Installed as well where that is possible; the sandbox itself can do without."""
+_FOR_IMAGE = {"buildah": "buildah", "debootstrap": "debootstrap"}
+"""What builds the project's own image (sandbox/project.py)."""
 _SERVICES = {"containerd": "containerd", "sshd": "ssh", "haproxy": "haproxy", "prometheus": "prometheus"}
 """Programs whose package starts a service, and that service's name."""
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -85,8 +87,20 @@ def obstacle() -> str | None:
 def ensure(progress: Progress) -> None:
     """Install what is missing with one apt line, which is shown first."""
     absent = missing() + (_absent(_FOR_TESTS) if shutil.which("apt-get") else [])
-    if not absent:
-        return
+    if absent:
+        _install(absent, _NEEDED, progress)
+
+
+def ensure_for_image(progress: Progress) -> None:
+    """Install what builds the project's image, and is missing, in the same way."""
+    absent = _absent(_FOR_IMAGE)
+    if absent and not shutil.which("apt-get"):
+        raise SandboxError(f"the image is built with Debian's tools, which are missing: {install_line(absent)}")
+    if absent:
+        _install(absent, _FOR_IMAGE, progress)
+
+
+def _install(absent: list[str], needed: Mapping[str, str], progress: Progress) -> None:
     line = install_line(absent)
     progress.say(f"installing Debian packages: {line}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -96,11 +110,11 @@ def ensure(progress: Progress) -> None:
             done = subprocess.run(
                 command.split(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
-            if done.returncode != 0 and missing():
+            if done.returncode != 0 and _absent(needed):
                 raise SandboxError(f"`{command}` failed; run this as root: {line}", log=_tail(done.stdout))
         _stop_debians(new)
-        if missing():
-            raise SandboxError(f"still missing after the install: {', '.join(missing())}")
+        if left := _absent(needed):
+            raise SandboxError(f"still missing after the install: {', '.join(left)}")
 
 
 def _stop_debians(services: list[str]) -> None:

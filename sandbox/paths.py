@@ -11,6 +11,7 @@ from .errors import SandboxError
 
 SOURCES = Path(__file__).resolve().parent
 GO_MODULES = SOURCES / "go"
+PROJECT = SOURCES.parent
 DEFAULT_NAME = "bluegreen"
 
 

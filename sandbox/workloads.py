@@ -16,6 +16,7 @@ from .errors import SandboxError
 from .health import Unhealthy, ask_http
 from .images import PAUSE_IMAGE, SAMPLE_IMAGE, write_image
 from .progress import Progress
+from .project import PROJECT_IMAGE, ProjectImage
 from .supervision import last_lines
 
 SIMULATED_NODES = 4
@@ -58,16 +59,29 @@ def _imported(cluster: Cluster) -> dict[str, str]:
 
 def import_image(cluster: Cluster, file: Path) -> None:
     """Import an OCI or Docker archive for pods to use with `imagePullPolicy: IfNotPresent`."""
+    _ctr(cluster, f"image {file} cannot be imported", "import", str(file))
+
+
+def import_project_image(cluster: Cluster, image: ProjectImage) -> None:
+    """Import the project's image, unless containerd has just this one, and have `:latest` be its name as well."""
+    refused = f"image {image.name} cannot be imported"
+    if image.name not in _ctr(cluster, refused, "list", "--quiet", f"name=={image.name}").split():
+        import_image(cluster, Path(image.archive))
+    _ctr(cluster, refused, "tag", "--force", image.name, f"{PROJECT_IMAGE}:latest")
+
+
+def _ctr(cluster: Cluster, refused: str, *arguments: str) -> str:
     socket = cluster.supervisor_root / config.CONTAINERD_SOCKET.lstrip("/")
     done = subprocess.run(
-        ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", "import", str(file)],
+        ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", *arguments],
         env={"PATH": packages.program_path()},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     if done.returncode != 0:
-        raise SandboxError(f"image {file} cannot be imported", log=done.stdout)
+        raise SandboxError(refused, log=done.stdout)
+    return done.stdout
 
 
 def settle(cluster: Cluster, network: str | None, progress: Progress) -> None:
