@@ -123,6 +123,11 @@ class Sandbox:
         return build.programs(self.simulated)["kubectl"]
 
     @property
+    def helm(self) -> Path:
+        """Helm, built when it is first asked for: nothing of the sandbox itself needs it."""
+        return build.ensure((build.HELM,), self._control.progress)["helm"]
+
+    @property
     def load_binary(self) -> Path:
         """The load client; see docs/sandbox.md."""
         return build.programs(self.simulated)["load"]
