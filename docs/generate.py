@@ -3,8 +3,8 @@
     python -m docs.generate            writes them
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
-What is generated: docs/events.md (`core.event`), docs/metrics.md (`adapters.metrics.catalog`), the phases in ARCHITECTURE.md (`core.phase`), and
-config/reconciler.schema.json and config/app.schema.json (`app.settings`).
+What is generated: docs/events.md (`core.event`), docs/metrics.md (`adapters.metrics.catalog`), the phases in
+ARCHITECTURE.md (`core.phase`), and config/reconciler.schema.json and config/app.schema.json (`app.settings`).
 """
 
 from __future__ import annotations
