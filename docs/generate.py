@@ -3,8 +3,8 @@
     python -m docs.generate            writes them
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
-What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), the schemas in config/
-(`app.settings`), and of the chart what `docs.chart` says.
+What is generated: docs/events.md (`core.event`), docs/metrics.md (`adapters.metrics.catalog`), the phases in
+ARCHITECTURE.md (`core.phase`), the schemas in config/ (`app.settings`), and of the chart what `docs.chart` says.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
 
 from docs import chart  # noqa: E402
 from reconciler import __version__  # noqa: E402
+from reconciler.adapters.metrics import catalog  # noqa: E402
 from reconciler.app.settings import app_schema, schema  # noqa: E402
 from reconciler.core import event, phase  # noqa: E402
 
@@ -28,6 +29,7 @@ def generated(root: Path = ROOT) -> Mapping[str, str]:
     """What every generated document should hold: path below `root` → text."""
     return {
         "docs/events.md": event.document(),
+        "docs/metrics.md": catalog.document(),
         "ARCHITECTURE.md": _filled(root, "ARCHITECTURE.md", {"phases": phases()}),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),

@@ -23,6 +23,7 @@ from reconciler.app.settings_availability import AvailabilitySettings
 from reconciler.compose.wiring import Work
 from reconciler.core.event import Event
 from reconciler.errors import Invalid
+from reconciler.ports import Pulse
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -40,6 +41,16 @@ class Group:
             member = self.membership
             work = {"lease": member.renew, "members": member.share, "leases": member.follow}
             self._tasks = [spawn(name, each) for name, each in work.items()]
+
+    @property
+    def members(self) -> int | None:
+        """How many members are alive, as far as is known; None if this daemon is alone by its configuration."""
+        return len(self.membership.members) if self.membership else None
+
+    @property
+    def joined(self) -> bool:
+        """Whether this daemon has its share of the apps."""
+        return self.membership is None or self.membership.joined
 
     async def end(self) -> None:
         """Lets go of the Lease. To be called when nothing is worked on any more."""
@@ -67,7 +78,12 @@ class Group:
 
 
 def member_of(
-    settings: AvailabilitySettings, api: client.ApiClient, daemon: Daemon, log: EventLog, clock: SystemClock
+    settings: AvailabilitySettings,
+    api: client.ApiClient,
+    daemon: Daemon,
+    log: EventLog,
+    clock: SystemClock,
+    pulse: Pulse,
 ) -> Membership:
     """This process as a member. In a pod it goes by the pod's name, which no other process has at the same time;
     elsewhere by one that it makes up. Raises `Invalid` if it is not known in which namespace the Leases are to be."""
@@ -76,7 +92,7 @@ def member_of(
     leases = KubernetesLeases(api, namespace, settings.group, clock.now)
     hooks = Hooks(daemon.surrender, daemon.rebalance, daemon.wake_source)
     holder = f"{name}_{secrets.token_hex(4)}"
-    member = Membership(name, holder, leases, log, clock.elapsed, settings.lease_duration, hooks)
+    member = Membership(name, holder, leases, log, clock.elapsed, settings.lease_duration, hooks, pulse)
     leases.on_failure = member.failed
     return member
 

@@ -68,7 +68,7 @@ class KubernetesLeases:
             _Telling(seen),
             lambda _, __, error: self.on_failure(error),
             lambda _: None,
-            self._selector,
+            selector=self._selector,
         )
         await watch.run()
 
