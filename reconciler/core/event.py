@@ -259,8 +259,8 @@ EVENTS: Mapping[str, Spec] = {
     ),
     "switched": Spec(
         "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "
-        "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit to the "
-        "patch.",
+        "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit until "
+        "the patch was answered; absent where a Service was only led after the others.",
         (*_WHO, "from_revision", "from_version", "objects", "duration", "lead_time", "reason"),
         on_service=True,
     ),

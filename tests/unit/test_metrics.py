@@ -137,9 +137,11 @@ async def test_what_leaves_takes_its_series_along_and_begins_anew_when_it_is_bac
     assert await bench.value("reconciler_switches_total", app="web", namespace="shop") == 0
 
 
-async def test_a_service_that_was_led_along_is_no_promotion(bench: Bench) -> None:
-    bench.metrics.heard(_switched("web", 0.0))
+async def test_a_service_that_was_led_along_took_no_time_but_a_revert_did(bench: Bench) -> None:
+    bench.metrics.heard(event("switched", app="web", namespace="shop"))
     assert await bench.value("reconciler_switch_duration_seconds_count") == 0
+    bench.metrics.heard(_switched("web", 0.0))
+    assert await bench.value("reconciler_switch_duration_seconds_count") == 1
 
 
 async def test_nobody_can_make_up_series(bench: Bench) -> None:

@@ -111,8 +111,9 @@ METRICS: Mapping[str, Spec] = {
     "reconciler_switch_duration_seconds": Spec(
         Type.HISTOGRAM,
         (),
-        "From the claim of the revision for a commit to the write that moves traffic: `duration` of `switched`.",
-        "Mostly the app's own start-up and checks.",
+        "From the claim of the revision for a commit until the write that moves traffic was answered: `duration` of "
+        "`switched`.",
+        "Mostly the app's own start-up and checks. Of a revert to a warm revision it is the write alone.",
         _PROMOTION,
     ),
     "reconciler_switch_confirmation_seconds": Spec(

@@ -43,8 +43,10 @@ class Metrics:
         turns = _histogram("reconciler_reconcile_duration_seconds", registry)
         self._turns = {ok: turns.labels("ok" if ok else "failed") for ok in (True, False)}
         self._latency = _histogram("reconciler_queue_latency_seconds", registry)
-        self._switches = _histogram("reconciler_switch_duration_seconds", registry)
-        self._confirmations = _histogram("reconciler_switch_confirmation_seconds", registry)
+        self._durations = {
+            "switched": _histogram("reconciler_switch_duration_seconds", registry),
+            "switch_confirmed": _histogram("reconciler_switch_confirmation_seconds", registry),
+        }
         self._requests = _counter("reconciler_api_requests_total", registry)
         self._answers = _histogram("reconciler_api_request_duration_seconds", registry)
         self._restarts = _counter("reconciler_watch_restarts_total", registry)
@@ -81,11 +83,8 @@ class Metrics:
         if event.name in self._gauges.moves:
             self._gauges.moves[event.name].count((event.fields["app"], event.fields["namespace"]))
         seconds = event.fields.get("duration")
-        # A Service that was led after the others took no time of its own: its duration is 0.
-        if event.name == "switched" and seconds:
-            self._switches.observe(seconds)
-        elif event.name == "switch_confirmed" and seconds is not None:
-            self._confirmations.observe(seconds)
+        if event.name in self._durations and seconds is not None:
+            self._durations[event.name].observe(seconds)
 
     async def exposition(self, openmetrics: bool) -> tuple[bytes, str]:
         """All of it in OpenMetrics' or in Prometheus' text format, and its Content-Type.
