@@ -3,8 +3,8 @@
     python -m docs.generate            writes them
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
-What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), and
-config/reconciler.schema.json and config/app.schema.json (`app.settings`).
+What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`),
+config/reconciler.schema.json and config/app.schema.json (`app.settings`), and of the Helm chart what `docs.chart` says.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for `python docs/generate.py`
 
+from docs import chart  # noqa: E402
+from reconciler import __version__  # noqa: E402
 from reconciler.app.settings import app_schema, schema  # noqa: E402
 from reconciler.core import event, phase  # noqa: E402
 
-BEGIN, END = "<!-- phases:begin -->", "<!-- phases:end -->"
+BEGIN, END = "<!-- {}:begin -->", "<!-- {}:end -->"
 
 
 def generated(root: Path = ROOT) -> Mapping[str, str]:
@@ -29,10 +31,23 @@ def generated(root: Path = ROOT) -> Mapping[str, str]:
     architecture = (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
     return {
         "docs/events.md": event.document(),
-        "ARCHITECTURE.md": between_markers(architecture, phases()),
+        "ARCHITECTURE.md": between_markers(architecture, "phases", phases()),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),
+        **_of_the_chart(root),
     }
+
+
+def _of_the_chart(root: Path) -> Mapping[str, str]:
+    values = (ROOT / chart.CHART / "values.yaml").read_text(encoding="utf-8")
+    names = [f"{chart.CHART}/{name}" for name in ("README.md", "values.schema.json", "Chart.yaml")]
+    manual, values_schema, about = ((root / name).read_text(encoding="utf-8") for name in names)
+    texts = (
+        between_markers(manual, "values", chart.table(values)),
+        chart.with_config(values_schema, schema()),
+        chart.with_versions(about, __version__),
+    )
+    return dict(zip(names, texts, strict=True))
 
 
 def stale(root: Path = ROOT) -> list[str]:
@@ -49,13 +64,14 @@ def write(root: Path = ROOT) -> list[str]:
     return written
 
 
-def between_markers(text: str, section: str) -> str:
-    """`text` with `section` between the markers. Raises ValueError unless each marker is there once."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"ARCHITECTURE.md must hold {BEGIN} and {END} once each")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{section}{END}{after}"
+def between_markers(text: str, name: str, section: str) -> str:
+    """`text` with `section` between the markers of that name. Raises ValueError unless each is there once."""
+    begin, end = BEGIN.format(name), END.format(name)
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the document must hold {begin} and {end} once each")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{section}{end}{after}"
 
 
 def phases() -> str:

@@ -122,6 +122,10 @@ class Sandbox:
         """The kubectl that was built for it."""
         return build.programs(self.simulated)["kubectl"]
 
+    def helm(self) -> Path:
+        """Helm, built when it is first asked for: nothing of the sandbox itself needs it."""
+        return build.ensure((build.HELM,), self._control.progress)["helm"]
+
     @property
     def load_binary(self) -> Path:
         """The load client; see docs/sandbox.md."""

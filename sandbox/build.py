@@ -79,6 +79,17 @@ KUBERNETES = Module(
 )
 ETCD = Module("etcd", ("go.etcd.io/etcd/server/v3",))
 KWOK = Module("kwok", ("sigs.k8s.io/kwok/cmd/kwok",))
+# Helm's own build sets the same variables: without them it takes the cluster for a 1.20 where it cannot ask one.
+HELM = Module(
+    "helm",
+    ("helm.sh/helm/v3/cmd/helm",),
+    "-s -w -X helm.sh/helm/v3/internal/version.version=v3.19.0 "
+    + " ".join(
+        f"-X helm.sh/helm/v3/pkg/{package}.k8sVersion{part}={number}"
+        for package in ("chartutil", "lint/rules")
+        for part, number in zip(("Major", "Minor"), _KUBERNETES[1:].split(".")[:2], strict=True)
+    ),
+)
 SAMPLE_APP, LOAD, PAUSE, KEYS = (Module(folder) for folder in ("sample-app", "load", "pause", "keys"))
 
 REAL = (KEYS, PAUSE, SAMPLE_APP, LOAD, ETCD, KUBERNETES)

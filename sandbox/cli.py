@@ -1,4 +1,4 @@
-"""The commands: `python -m sandbox up | down | status | kubeconfig | kubectl | exec | restart`."""
+"""The commands: `python -m sandbox up | down | status | kubeconfig | kubectl | helm | exec | restart`."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from .api import Sandbox
 from .cluster import SIMULATION_LIMITS
 from .errors import SandboxError
 from .isolation import enter_network, in_network
+from .paths import cache_dir
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HELM_FOLDERS = ("CACHE", "CONFIG", "DATA")
 _COLUMNS = ("component", "state", "pid", "address", "log")
 
 app = typer.Typer(
@@ -131,6 +133,18 @@ def kubectl(context: typer.Context) -> None:
     sandbox = _sandbox(context)
     sandbox.control.require()
     _become(sandbox, [str(sandbox.kubectl), *context.args])
+
+
+@app.command(cls=PassThrough)
+def helm(context: typer.Context) -> None:
+    """Run Helm as the administrator of the sandbox; `helm template` and the like work without one, too."""
+    sandbox = _sandbox(context)
+    command = [str(sandbox.helm()), *context.args]
+    # What the person who runs this has set up for Helm is not the sandbox's business.
+    os.environ.update({f"HELM_{kind}_HOME": str(cache_dir() / "helm" / kind.lower()) for kind in _HELM_FOLDERS})
+    if not sandbox.running:
+        os.execv(command[0], command)  # noqa: S606 -- our own build, the words are the user's
+    _become(sandbox, command)
 
 
 @app.command("exec", cls=PassThrough)
