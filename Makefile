@@ -14,7 +14,7 @@ PYTEST := $(PYTHON) -m pytest
 # Real servers, keys and repositories by the hundred: left to `make test`.
 SLOW := tests/unit/test_hostile_repositories.py tests/unit/test_verify.py tests/contract/test_git_servers.py $(wildcard tests/contract/test_revert*.py)
 
-.PHONY: help demo test test-unit test-e2e check format docs bench lock sandbox-up sandbox-down clean
+.PHONY: help demo test test-unit test-e2e check format docs bench lock chart-lint sandbox-up sandbox-down clean
 
 help: ## shows this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(READY) ## switch and revert, measured beside a bare script (no part of 
 lock: $(READY) ## writes requirements.lock anew from pyproject.toml
 	@$(VENV)/bin/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+chart-lint: $(READY) ## what helm says of the chart; builds helm first
+	@for values in helm/reconciler/ci/*.yaml; do $(PYTHON) -m sandbox helm lint --strict --quiet helm/reconciler --values $$values; done
 
 sandbox-up: $(READY) ## a real Kubernetes on this machine
 	@$(PYTHON) -m sandbox up

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 CHART = "helm/reconciler"
-DECIDED = ("monitoring", "highAvailability")
-"""Fields of the configuration that the chart writes: it has values of its own for them."""
+DECIDED = ("monitoring",)
+"""Fields of the configuration that the chart alone writes: it has values of its own for them."""
 
 _DESCRIBED = "# -- "
 
@@ -66,7 +66,7 @@ def _plain(node: yaml.Node) -> Any:
 
 
 def with_config(values_schema: str, config_schema: str) -> str:
-    """The chart's schema, the configuration file's put into it anew: as `properties.config`, its `$defs` at the root."""
+    """The chart's schema, with that of the configuration file in it: as `properties.config`, its `$defs` at the root."""
     outer, inner = json.loads(values_schema), json.loads(config_schema)
     outer["$defs"] = inner.pop("$defs")
     inner.pop("$schema")

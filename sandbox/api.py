@@ -122,6 +122,7 @@ class Sandbox:
         """The kubectl that was built for it."""
         return build.programs(self.simulated)["kubectl"]
 
+    @property
     def helm(self) -> Path:
         """Helm, built when it is first asked for: nothing of the sandbox itself needs it."""
         return build.ensure((build.HELM,), self._control.progress)["helm"]

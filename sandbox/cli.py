@@ -139,7 +139,7 @@ def kubectl(context: typer.Context) -> None:
 def helm(context: typer.Context) -> None:
     """Run Helm as the administrator of the sandbox; `helm template` and the like work without one, too."""
     sandbox = _sandbox(context)
-    command = [str(sandbox.helm()), *context.args]
+    command = [str(sandbox.helm), *context.args]
     # What the person who runs this has set up for Helm is not the sandbox's business.
     os.environ.update({f"HELM_{kind}_HOME": str(cache_dir() / "helm" / kind.lower()) for kind in _HELM_FOLDERS})
     if not sandbox.running:

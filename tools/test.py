@@ -54,6 +54,7 @@ def main() -> int:
     workers = ("-n", str(parser.parse_args().workers))
     sandbox = Sandbox()
     found_up = sandbox.running
+    sandbox.helm  # noqa: B018 - built before the tests of the chart look for it
     results = [run(Part("unit", ("tests/unit", "-q", *workers)), sandbox)]
     left: list[str] = []
     try:

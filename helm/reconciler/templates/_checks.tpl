@@ -3,6 +3,14 @@
 {{- if and (gt (int .Values.replicas) 1) (not .Values.highAvailability.enabled) -}}
 {{- fail "replicas: several daemons need highAvailability.enabled: true, or they all do the same work" -}}
 {{- end -}}
+{{- with .Values.config.highAvailability -}}
+{{- if not $.Values.highAvailability.enabled -}}
+{{- fail "config.highAvailability is given, but highAvailability.enabled is false" -}}
+{{- end -}}
+{{- if ne (.namespace | default $.Release.Namespace) $.Release.Namespace -}}
+{{- fail "config.highAvailability.namespace: the Role for the Leases is in the release's namespace; leave it out" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.data.volume (gt (int .Values.replicas) 1) -}}
 {{- fail "data.volume: one volume serves one daemon; set replicas: 1, or leave data.volume out" -}}
 {{- end -}}
@@ -14,8 +22,11 @@
 {{- fail (printf "monitoring.%s: there is nothing to ask without monitoring.enabled: true" $kind) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.webhook.ingress.enabled (not .Values.config.webhook) -}}
+{{- if .Values.webhook.ingress.enabled -}}
+{{- if not .Values.config.webhook -}}
 {{- fail "webhook.ingress: there is no webhook to lead to; give config.webhook.receivers" -}}
+{{- end -}}
+{{- $_ := required "webhook.ingress.host: name the host that the Git host is to call" .Values.webhook.ingress.host -}}
 {{- end -}}
 {{- if and .Values.rbac.create (not .Values.rbac.clusterWide) -}}
 {{- include "reconciler.checkNamespaces" . -}}

@@ -55,15 +55,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.namespaces | default (list .Release.Namespace) | uniq | toJson -}}
 {{- end -}}
 
-{{/* What of the configuration the chart decides. A change of it is a change of the pods, too. */}}
+{{/* What the chart adds to the configuration. It is fixed when a daemon starts, so a change of it is a change of the pods, too. */}}
 {{- define "reconciler.decided" -}}
 {{- if .Values.monitoring.enabled }}
 monitoring: {address: {{ printf "0.0.0.0:%d" (int .Values.monitoring.port) | quote }}}
 {{- end }}
 {{- if .Values.highAvailability.enabled }}
-highAvailability:
-  group: {{ include "reconciler.fullname" . }}
-  leaseDuration: {{ .Values.highAvailability.leaseDuration }}
+{{- $group := dict "group" (include "reconciler.fullname" .) }}
+highAvailability: {{ merge (deepCopy (.Values.config.highAvailability | default dict)) $group | toJson }}
 {{- end }}
 {{- if .Values.config.webhook }}
 webhook: {address: {{ printf "0.0.0.0:%d" (int .Values.webhook.port) | quote }}}
