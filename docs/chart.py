@@ -66,7 +66,7 @@ def _plain(node: yaml.Node) -> Any:
 
 
 def with_config(values_schema: str, config_schema: str) -> str:
-    """The chart's schema, with that of the configuration file in it: as `properties.config`, its `$defs` at the root."""
+    """The chart's schema, that of the configuration file put in: as `properties.config`, its `$defs` at the root."""
     outer, inner = json.loads(values_schema), json.loads(config_schema)
     outer["$defs"] = inner.pop("$defs")
     inner.pop("$schema")

@@ -18,7 +18,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import Sandbox
+from sandbox import Sandbox, build
 from sandbox.supervision import last_lines
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +54,7 @@ def main() -> int:
     workers = ("-n", str(parser.parse_args().workers))
     sandbox = Sandbox()
     found_up = sandbox.running
-    sandbox.helm  # noqa: B018 - built before the tests of the chart look for it
+    build.ensure((build.HELM,), sandbox.control.progress)  # for the tests of the chart, which skip without it
     results = [run(Part("unit", ("tests/unit", "-q", *workers)), sandbox)]
     left: list[str] = []
     try:

@@ -21,9 +21,10 @@ from reconciler.core.memory import Active, Claim, Doom, Memory, Rejection, write
 from reconciler.core.model import Colour
 
 ROOT = generate.ROOT
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").rglob("*.md")])
+_MANUALS = ("docs", "helm", "manifests")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(each for folder in _MANUALS for each in (ROOT / folder).rglob("*.md"))])
 
-_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "manifests", "rig", "sandbox", "tests")
+_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "helm", "manifests", "rig", "sandbox", "tests")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
