@@ -3,8 +3,8 @@
     python -m docs.generate            writes them
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
-What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`),
-config/reconciler.schema.json and config/app.schema.json (`app.settings`), and of the Helm chart what `docs.chart` says.
+What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), the schemas in config/
+(`app.settings`), and of the chart what `docs.chart` says.
 """
 
 from __future__ import annotations
@@ -23,31 +23,16 @@ from reconciler import __version__  # noqa: E402
 from reconciler.app.settings import app_schema, schema  # noqa: E402
 from reconciler.core import event, phase  # noqa: E402
 
-BEGIN, END = "<!-- {}:begin -->", "<!-- {}:end -->"
-
 
 def generated(root: Path = ROOT) -> Mapping[str, str]:
     """What every generated document should hold: path below `root` → text."""
-    architecture = (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
     return {
         "docs/events.md": event.document(),
-        "ARCHITECTURE.md": between_markers(architecture, "phases", phases()),
+        "ARCHITECTURE.md": _filled(root, "ARCHITECTURE.md", {"phases": phases()}),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),
         **_of_the_chart(root),
     }
-
-
-def _of_the_chart(root: Path) -> Mapping[str, str]:
-    values = (ROOT / chart.CHART / "values.yaml").read_text(encoding="utf-8")
-    names = [f"{chart.CHART}/{name}" for name in ("README.md", "values.schema.json", "Chart.yaml")]
-    manual, values_schema, about = ((root / name).read_text(encoding="utf-8") for name in names)
-    texts = (
-        between_markers(manual, "values", chart.table(values)),
-        chart.with_config(values_schema, schema()),
-        chart.with_versions(about, __version__),
-    )
-    return dict(zip(names, texts, strict=True))
 
 
 def stale(root: Path = ROOT) -> list[str]:
@@ -60,18 +45,39 @@ def write(root: Path = ROOT) -> list[str]:
     texts = generated(root)
     written = stale(root)
     for name in written:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(texts[name], encoding="utf-8")
     return written
 
 
-def between_markers(text: str, name: str, section: str) -> str:
+def between_markers(text: str, section: str, name: str) -> str:
     """`text` with `section` between the markers of that name. Raises ValueError unless each is there once."""
-    begin, end = BEGIN.format(name), END.format(name)
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"the document must hold {begin} and {end} once each")
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n{section}{end}{after}"
+
+
+def _filled(root: Path, path: str, sections: Mapping[str, str]) -> str:
+    """The document with its generated sections, by the names of their markers."""
+    text = (root / path).read_text(encoding="utf-8")
+    for name, section in sections.items():
+        text = between_markers(text, section, name)
+    return text
+
+
+def _of_the_chart(root: Path) -> Mapping[str, str]:
+    values = (ROOT / chart.CHART / "values.yaml").read_text(encoding="utf-8")
+    manual, values_schema, about = (
+        f"{chart.CHART}/{name}" for name in ("README.md", "values.schema.json", "Chart.yaml")
+    )
+    return {
+        manual: _filled(root, manual, {"values": chart.table(values)}),
+        values_schema: chart.with_config((root / values_schema).read_text(encoding="utf-8"), schema()),
+        about: chart.with_versions((root / about).read_text(encoding="utf-8"), __version__),
+    }
 
 
 def phases() -> str:

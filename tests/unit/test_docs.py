@@ -45,7 +45,7 @@ def test_the_check_names_a_stale_file_and_only_writing_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in generate.generated():
-        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(_read(name), encoding="utf-8")
     (tmp_path / "docs/events.md").write_text("other", encoding="utf-8")
     assert generate.main(["--check"], tmp_path) == 1
@@ -64,7 +64,7 @@ def test_the_diagrams_labels_hold_nothing_that_mermaid_would_end_them_at() -> No
 @pytest.mark.parametrize("text", ["", "<!-- x:begin -->", "<!-- x:begin --><!-- x:end --><!-- x:end -->"])
 def test_missing_or_doubled_markers_are_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="once each"):
-        generate.between_markers(text, "x", "")
+        generate.between_markers(text, "", "x")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_ids)

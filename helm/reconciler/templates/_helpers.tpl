@@ -84,13 +84,9 @@ webhook: {address: {{ printf "0.0.0.0:%d" (int .Values.webhook.port) | quote }}}
 {{- $rules = concat $rules .Values.rbac.extraRules -}}
 {{- range $rule := $rules }}
 {{- $verbs := $rule.verbs -}}
+{{- /* Where accounts do the rest, the daemon's own are its watches and the Events. */ -}}
 {{- if and (not $.Values.rbac.writes) (not (has "events" $rule.resources)) -}}
-{{- $verbs = list -}}
-{{- range $verb := $rule.verbs -}}
-{{- if has $verb (list "get" "list" "watch") -}}
-{{- $verbs = append $verbs $verb -}}
-{{- end -}}
-{{- end -}}
+{{- $verbs = has "watch" $rule.verbs | ternary (list "list" "watch") (list) -}}
 {{- end }}
 {{- if $verbs }}
 - {{ merge (dict "verbs" $verbs) (omit $rule "verbs") | toYaml | nindent 2 | trim }}
