@@ -23,7 +23,7 @@ from reconciler.core.model import Colour
 ROOT = generate.ROOT
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").rglob("*.md")])
 
-_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "manifests", "rig", "sandbox", "tests")
+_FOLDERS = ("adapters", "app", "config", "core", "dashboards", "demo", "docs", "manifests", "rig", "sandbox", "tests")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -44,7 +44,7 @@ def test_the_check_names_a_stale_file_and_only_writing_mends_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in generate.generated():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(_read(name), encoding="utf-8")
     (tmp_path / "docs/events.md").write_text("other", encoding="utf-8")
     assert generate.main(["--check"], tmp_path) == 1
