@@ -120,14 +120,17 @@ def _cluster() -> Row:
 
 
 def _members() -> Row:
+    alone = f"reconciler_build_info{{{DAEMONS}}}"
+    members = f"reconciler_members{{{DAEMONS}}} or on (job, instance) {alone}"
     return Row(
         "Who is at work?",
         (
             graph(
                 "Members",
-                "Live members of the group, as each of them counts. They agree, and are as many as there are replicas.",
+                "Live members of the group, as each of them counts. They agree, and are as many as there are replicas. "
+                "Without high availability, each is its own.",
                 units.Short,
-                query(f"reconciler_members{{{DAEMONS}}}", "{{instance}}"),
+                query(f"sum by (instance) ({members})", "{{instance}}"),
                 span=8,
                 limits=thresholds((1, GREEN), base=RED),
             ),
