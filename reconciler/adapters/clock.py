@@ -9,7 +9,7 @@ import time
 class SystemClock:
     """The `ports.Clock` of this machine: the wall clock, which follows its corrections, but only forward.
 
-    (The monotonic clock would not do: it stands still while a virtual machine is suspended.)
+    (For what outlives a turn the monotonic clock would not do: it stands still while a virtual machine is suspended.)
     """
 
     def __init__(self) -> None:
@@ -19,6 +19,10 @@ class SystemClock:
         """Seconds since the epoch; never less than before, even if the machine's clock is set back."""
         self._latest = max(self._latest, time.time())
         return self._latest
+
+    def monotonic(self) -> float:
+        """Seconds since some moment of this process' machine."""
+        return time.monotonic()
 
     def jitter(self, seconds: float) -> float:
         """`seconds`, varied by up to a tenth, so that many daemons do not ask at once."""

@@ -89,6 +89,8 @@ class Cycle:
     analyst: Analysis = field(default_factory=NoAnalysis)
     told: _Told = field(init=False)
     held: Callable[[], str] = lambda: ""
+    switched_at: float | None = None
+    """When (epoch seconds) traffic last moved, as far as was seen."""
     _eyes: Eyes = field(init=False)
     _teller: Teller = field(init=False)
     _executor: Executor = field(init=False)
@@ -152,6 +154,7 @@ class Cycle:
         except Invalid:
             await self._watch()
             raise
+        self._note_switch(observed)
         others = self._others(observed)
         released, notes = self._notes(made)
         if (made.actions or notes) and any(
@@ -178,6 +181,7 @@ class Cycle:
         """Goes on with the analysis after a switch, though what Git says by now cannot be used: somebody's mistake
         there must not leave clients on a version that fails."""
         observed = await self._eyes.see_cluster()
+        self._note_switch(observed)
         active, now = await self._eyes.see_on_trial(observed), self.clock.now()
         if active is None or observed.front is None:
             return
@@ -187,6 +191,10 @@ class Cycle:
         self._tell_late(observed, about)
         for action in made.actions:
             await self._execute(_Unanswered(action, active, now), about)
+
+    def _note_switch(self, observed: Observed) -> None:
+        active = observed.front.memory.active if observed.front else None
+        self.switched_at = active.since if active else None
 
     async def _execute(self, step: _Unanswered, about: Manifest | None) -> None:
         try:

@@ -7,7 +7,7 @@ promotion too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -21,11 +21,15 @@ from reconciler.app.roster import Seen
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
+from reconciler.app.stopwatch import Unmetered
+from reconciler.app.supervised import Supervision
 from reconciler.app.sweep import Sweep
+from reconciler.app.vitals import Vitals
 from reconciler.app.wanted import Wanted
 from reconciler.core.model import App, Manifest
+from reconciler.core.state import State
 from reconciler.errors import Invalid
-from reconciler.ports import Analysis, Clock, Cluster, Repository, Telemetry
+from reconciler.ports import Analysis, Clock, Cluster, Meter, Repository, Telemetry
 
 Part = TypeVar("Part")
 
@@ -49,14 +53,18 @@ class Daemon:
     clock: Clock
     open_repository: Callable[[SourceSettings], Repository]
     analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
+    meter: Meter = field(default_factory=Unmetered)
+    vitals: Vitals | None = None
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
     _sweeps: dict[str, tuple[Sweep, asyncio.Task[None]]] = field(default_factory=dict)
     _wanted: Wanted = field(init=False)
+    _supervision: Supervision = field(init=False)
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self._wanted = Wanted(self.telemetry)
+        self._supervision = Supervision(self.vitals or Vitals(self.clock.monotonic))
 
     async def apply(self, settings: Settings) -> bool:
         """Brings what runs in line with `settings`: ends what left or changed, starts what is new or changed.
@@ -116,6 +124,16 @@ class Daemon:
         run = self._apps.get(app)
         return run.part.cycle.app.source if run else ""
 
+    @property
+    def namespaces(self) -> Set[str]:
+        """Where there are apps, or may be."""
+        return self._sweeps.keys()
+
+    def state(self) -> State:
+        """What gauges show."""
+        apps = tuple(run.part.state for run in self._apps.values())
+        return State(apps, tuple(run.part.state for run in self._sources.values()))
+
     def _wake_sweeps(self) -> None:
         for sweep, _ in self._sweeps.values():
             sweep.wake()
@@ -138,7 +156,7 @@ class Daemon:
         opened: dict[str, Repository] = {}
         try:
             for each in sources:
-                opened[each.name] = self.open_repository(each)
+                opened[each.name] = self._supervision.repository(self.open_repository(each), each)
         except Invalid:
             for repository in opened.values():
                 await repository.close()
@@ -148,6 +166,7 @@ class Daemon:
     def _start_source(self, settings: SourceSettings, repository: Repository, former: Source | None) -> None:
         discover = partial(self._discovered, Discovery(settings, repository)) if settings.apps else None
         source = Source(settings, repository, self.telemetry, self.clock, self._source_moved, discover)
+        source.meter = self.meter
         if former:
             source.inherit(former)
         task = self._start(f"source {settings.name}", source.run)
@@ -155,13 +174,14 @@ class Daemon:
 
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
-        cluster = self.cluster.acting_as(app.account)
+        cluster = self._supervision.cluster(self.cluster.acting_as(app.account), f"app {app.name}")
         analyst = self.analysis(partial(self.wake_app, app.name))
         cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock, analyst)
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)
-        loop = AppLoop(cycle, self.telemetry, self.clock, partial(self._tip_of, app.name, source), source.ask)
+        tip = partial(self._tip_of, app.name, source)
+        loop = AppLoop(cycle, self.telemetry, self.clock, tip, source.ask, meter=self.meter)
         loop.turned = partial(self._wake_dependents, app.name, loop, [None])
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
 
@@ -170,7 +190,8 @@ class Daemon:
         found = {name for each in settings.sources if each.apps for name in each.namespaces}
         found |= {each.namespace for each in settings.apps} | {namespace for namespace, _ in self._wanted.left}
         for name in sorted(found - self._sweeps.keys()):
-            sweep = Sweep(name, self.cluster, self.telemetry, self.clock, self._judge, self._wanted.forget)
+            cluster = self._supervision.cluster(self.cluster, f"sweep {name}")
+            sweep = Sweep(name, cluster, self.telemetry, self.clock, self._judge, self._wanted.forget)
             self._sweeps[name] = sweep, self._start(f"sweep {name}", sweep.run)
         self._wake_sweeps()
 

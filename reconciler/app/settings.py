@@ -1,6 +1,7 @@
 """The configuration file: what it may hold, and how it becomes values of the core.
 
-The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_notifications`) are the format;
+The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_monitoring`,
+`settings_notifications`) are the format;
 `config/reconciler.schema.json` is generated from them (`python -m reconciler.app.settings >
 config/reconciler.schema.json`). What a model cannot say (names that must be unique, sources that must exist) is in
 `settings_checks`.
@@ -20,6 +21,7 @@ from reconciler.app.settings_analysis import PrometheusModel, prometheus_of, wit
 from reconciler.app.settings_app import AppFileModel, AppModel, app_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
+from reconciler.app.settings_monitoring import MonitoringModel, MonitoringSettings, monitoring_of
 from reconciler.app.settings_notifications import CHANNELS_LIMIT, ChannelModel, ChannelSettings, channels_of
 from reconciler.app.settings_source import SourceModel, SourceSettings, source_of
 from reconciler.app.settings_webhook import WebhookModel, WebhookSettings, webhook_of
@@ -42,6 +44,7 @@ class Settings:
     webhook: WebhookSettings | None = None
     prometheus: PrometheusServer | None = None
     notifications: tuple[ChannelSettings, ...] = ()
+    monitoring: MonitoringSettings | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -90,7 +93,8 @@ def parse_settings(text: str, where: str) -> Settings:
     webhook = webhook_of(model.webhook) if model.webhook else None
     prometheus = prometheus_of(model.prometheus) if model.prometheus else None
     notifications = channels_of(model.notifications, Passage(document, ("notifications",)))
-    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications)
+    monitoring = monitoring_of(model.monitoring) if model.monitoring else None
+    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications, monitoring)
 
 
 def _without_server(model: _File) -> list[Problem]:
@@ -134,6 +138,9 @@ class _File(Model):
     apps: list[AppModel] = Field(description="What to release.")
     webhook: WebhookModel | None = Field(
         default=None, description="Where Git hosts may say that there is something new."
+    )
+    monitoring: MonitoringModel | None = Field(
+        default=None, description="Where the kubelet and Prometheus may ask how the daemon is."
     )
     prometheus: PrometheusModel | None = Field(
         default=None, description="The Prometheus that checks ask unless they name another."

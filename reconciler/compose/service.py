@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,23 +26,29 @@ from reconciler.app.settings import Settings, load_settings
 from reconciler.app.settings_source import (
     SourceSettings,
 )
+from reconciler.app.vitals import CONFIGURATION_SECONDS, Check, Owed
+from reconciler.compose.monitor import Monitor, Readiness
 from reconciler.compose.wiring import Options, Work, channel_address, prober_of, repository_of, spawn
 from reconciler.core.address import is_local
 from reconciler.core.event import event
 from reconciler.core.gitref import RefKind
 from reconciler.core.probe import PrometheusServer
 from reconciler.errors import Invalid, ReconcilerError, Transient
+from reconciler.web.monitoring import Monitoring
 from reconciler.web.webhook import Webhooks
 
 
 async def run_daemon(options: Options) -> None:
     """Runs until SIGTERM or SIGINT. Raises `Invalid` if configuration or credentials are unusable at the start."""
     settings = load_settings(options.config)
-    api = await connect(options.kubeconfig, options.context)
     clock = SystemClock()
     running = _Running(options, clock)
-    cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn, clock.now)
-    running.log = EventLog(clock.now, cluster.post_event)
+    monitor = running.monitor
+    api = await connect(options.kubeconfig, options.context, monitor.of_requests)
+    told = running.wake_app, running.outage, running.recovery
+    cluster = KubernetesCluster(api, *told, running.spawn, clock.now, monitor.of_watches)
+    running.synced = cluster.was_synced
+    running.log = EventLog(clock.now, monitor.poster(cluster).post_event)
     mirrors, prober = Mirrors(options.data_dir), prober_of(api, lambda: running.prometheus, clock)
     running.daemon = Daemon(
         cluster,
@@ -49,6 +56,8 @@ async def run_daemon(options: Options) -> None:
         clock,
         lambda source: repository_of(source, mirrors, cluster),
         lambda wake: Analyst(prober, running.log, clock, wake),
+        monitor.metrics,
+        monitor.vitals,
     )
     try:
         await running.run(settings)
@@ -70,17 +79,27 @@ class _Running:
     clock: SystemClock
     look_again: float = _LOOK_AGAIN
     prometheus: PrometheusServer | None = None
+    synced: Callable[[str], bool] = lambda _: True
+    """Whether it was ever known what the cluster holds in a namespace."""
+    monitor: Monitor = field(init=False)
     daemon: Daemon = field(init=False)
     log: EventLog = field(init=False)
     _out_since: dict[str, float] = field(default_factory=dict)
     _rejected: bool = False
     _files: FileWatcher = field(init=False)
     _webhooks: Webhooks = field(init=False)
+    _monitoring: Monitoring = field(init=False)
+    _pulse: Owed = field(init=False)
     _notifier: Notifier = field(init=False)
     _wanted: dict[str, SourceSettings] = field(default_factory=dict)
     _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def __post_init__(self) -> None:
+        readiness = Readiness(lambda: self.daemon.namespaces, lambda namespace: self.synced(namespace))
+        self.monitor = Monitor(self.clock, lambda: self.daemon.state(), readiness)
+        self._pulse = self.monitor.vitals.pulse(Check.CONFIGURATION, "configuration")
 
     def spawn(self, name: str, work: Work) -> asyncio.Task[None]:
         """Starts a task that goes on for ever, bugs notwithstanding."""
@@ -96,11 +115,13 @@ class _Running:
         self._webhooks = Webhooks(self.daemon.wake_source, self.log, self.clock, read_secret)
         source_of, address = self.daemon.source_of, partial(channel_address, self.daemon.cluster)
         self._notifier = Notifier(self.log, self.clock, self.spawn, source_of, address, open_service)
-        self.log.heard = self._notifier.offer
+        self.log.listeners += [self.monitor.metrics.heard, self._notifier.offer]
+        self._monitoring = self.monitor.answers(self.log)
         self._listen()
         events = self.spawn("events", self.log.run)
         try:
             await self._apply(settings)
+            self.monitor.readiness.configured = True
             self.log.emit(event("started", daemon_version=__version__, **self._summary(settings)))
             self._want(settings)
             reason = await self._stopped_while_reloading()
@@ -114,6 +135,7 @@ class _Running:
             await self._notifier.close()
             await _ended(events)
             self._files.close()
+            await self._monitoring.close()
 
     async def _stopped_while_reloading(self) -> str:
         configuration = self.spawn("configuration", self._reload_for_ever)
@@ -144,6 +166,7 @@ class _Running:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
 
     def _end(self, reason: str) -> None:
+        self.monitor.readiness.stopping = True
         if not self._stop.done():
             self._stop.set_result(reason)
 
@@ -172,12 +195,18 @@ class _Running:
 
     async def _apply(self, settings: Settings) -> bool:
         """Brings what runs in line with the settings, or leaves all as it was and raises."""
-        before = self._webhooks.settings
-        changed = await self._webhooks.apply(settings.webhook)
+        with self._pulse.within(CONFIGURATION_SECONDS):
+            return await self._take_over(settings)
+
+    async def _take_over(self, settings: Settings) -> bool:
+        monitoring, webhook = self._monitoring.settings, self._webhooks.settings
+        changed = await self._monitoring.apply(settings.monitoring)  # first: who waits for the start may ask
         try:
+            changed |= await self._webhooks.apply(settings.webhook)
             changed |= await self.daemon.apply(settings)
-        except Invalid:
-            await self._webhooks.apply(before)
+        except (Invalid, Transient):
+            await self._webhooks.apply(webhook)
+            await self._monitoring.apply(monitoring)
             raise
         changed |= self.prometheus != settings.prometheus
         self.prometheus = settings.prometheus

@@ -117,6 +117,7 @@ EVENTS: Mapping[str, Spec] = {
         (*_SOURCE, "commit", "from_commit", *_WHY),
         Level.ERROR,
     ),
+    "monitoring_opened": Spec("`/livez`, `/readyz` and `/metrics` are answered at this address.", ("address",)),
     "webhook_opened": Spec("Webhooks are listened to at this address.", ("address",)),
     "webhook_received": Spec("A sender that knows the secret woke the source.", ("receiver", "source")),
     "webhook_refused": Spec(
@@ -340,6 +341,11 @@ EVENTS: Mapping[str, Spec] = {
     "notification_recovered": Spec(
         "It can be used again. `duration`: how long it could not. `count`: messages that were lost meanwhile.",
         ("channel", "duration", "count"),
+    ),
+    "task_hung": Spec(
+        "A task was not heard of when it should have been, whatever Git or the API server do: `/livez` fails for it.",
+        ("task", *_WHY),
+        Level.ERROR,
     ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",

@@ -71,6 +71,8 @@ FIXED: Mapping[str, Kind] = {kind.key: kind for kind in _FURTHER}
 JOB = Kind("Job", "batch/v1", "jobs")
 """Run for checks, one by one. They are no objects of the app, so that nothing here is watched."""
 _BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER, JOB)}
+PLURALS = frozenset({*_BY_PLURAL, "selfsubjectreviews"})
+"""Resources that are told apart where requests are counted."""
 WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
 
 
