@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from reconciler.adapters.metrics.catalog import METRICS
 
 from dashboards.panels import DOCS
+from reconciler.adapters.metrics.catalog import METRICS
 from reconciler.core.event import EVENTS
 from reconciler.core.phase import Phase
 from tests.expressions import FOREIGN, ROOT, alerts, metrics

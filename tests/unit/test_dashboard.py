@@ -6,10 +6,10 @@ import re
 from itertools import groupby
 
 import pytest
-from reconciler.adapters.metrics.catalog import METRICS
 
 from dashboards.panels import DOCS, WIDTH
 from dashboards.release import SHOWN
+from reconciler.adapters.metrics.catalog import METRICS
 from reconciler.core.event import EVENTS
 from reconciler.core.phase import Phase
 from tests.expressions import FOREIGN, ROOT, asked, dashboard, filled, metrics, panels
