@@ -20,7 +20,10 @@ _OF_APPS = "max by (namespace, app)"
 
 def document() -> str:
     """The dashboard in JSON, as Grafana imports it: the same text each time."""
-    return json.dumps(_numbered(board().build()), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
+    made = json.loads(json.dumps(_numbered(board().build()), cls=JSONEncoder))
+    for each in (*made["links"], *made["annotations"]["list"]):
+        del each["placement"]  # the SDK's only value for it hides them in a menu
+    return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
 def board() -> dashboard.Dashboard:

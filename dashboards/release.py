@@ -143,10 +143,10 @@ def _traffic() -> Row:
 
 def _apps() -> Row:
     shown = [(number, str(phase), colour) for number, (phase, colour) in enumerate(SHOWN.items(), start=1)]
-    means = "; ".join(f"{phase}: {PHASES[phase].says}" for phase in SHOWN)
+    means = "\n".join(f"- `{phase}`: {PHASES[phase].says}" for phase in SHOWN)
     return Row(
         "Where does each app stand?",
-        (states("Phase of each app", f"What the last cycle found. {means}.", query(phase_number(), _NAMED), shown),),
+        (states("Phase of each app", f"What the last cycle found:\n\n{means}", query(phase_number(), _NAMED), shown),),
     )
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from dashboards.release import SHOWN
 from reconciler.core.phase import Phase
+from rig.cluster import Manifest
 from rig.daemon import Daemon
 from rig.discovery import PodDiscovery
 from rig.prometheus import Job, Prometheus, Samples, pods_of
@@ -64,29 +64,22 @@ def _story(scene: Scene, first: str) -> None:
 
 
 def _dashboard_has_data(scene: Scene, prometheus: Prometheus) -> None:
-    chosen = {
-        "job": "reconciler",
-        "namespace": scene.namespace,
-        "app": APP,
-        "__rate_interval": WINDOW,
-        "__range": WINDOW,
-    }
-    for name, expr in asked():
-        found = prometheus.wait_for(filled(expr, **chosen), _numbers)
-        assert found, name
-    both = {name: filled(expr, **chosen) for name, expr in asked()}
-    versions = prometheus.query(both["Request Total by version (A)"])
+    chosen = {"job": "reconciler", "namespace": scene.namespace, "app": APP}
+    queries = {name: filled(expr, **chosen, __rate_interval=WINDOW, __range=WINDOW) for name, expr in asked()}
+    for expr in queries.values():
+        prometheus.wait_for(expr, _numbers)
+    versions = prometheus.query(queries["Request Total by version (A)"])
     assert {each.labels["version"] for each in versions} >= {"v1.0.0", "v2.0.0"}
-    [phase] = prometheus.query(both["Phase of each app (A)"])
+    [phase] = prometheus.query(queries["Phase of each app (A)"])
     assert list(SHOWN)[int(phase.value) - 1] is Phase.REJECTED
-    [switched] = prometheus.query(both["annotation Switches"])
+    [switched] = prometheus.query(queries["annotation Switches"])
     assert switched.value > 1e12  # milliseconds
 
 
 def _alerts_have_data(prometheus: Prometheus) -> None:
     """Without its threshold, each finds what it looks for; with it, those fire that should."""
-    for name, rule in alerts().items():
-        assert prometheus.wait_for(_without_threshold(rule["expr"]), _numbers), name
+    for rule in alerts().values():
+        prometheus.wait_for(_without_threshold(rule["expr"]), _numbers)
     for name in FIRING:
         prometheus.wait_for(alerts()[name]["expr"])
     assert [name for name in SILENT if prometheus.query(alerts()[name]["expr"])] == []
@@ -144,7 +137,7 @@ def _kubelet(scene: Scene) -> Job:
     }
 
 
-def _limited(scene: Scene) -> Mapping[str, Any]:
+def _limited(scene: Scene) -> Manifest:
     """A container that is called as the chart calls the daemon's, with a limit."""
     container = {
         "name": "reconciler",
