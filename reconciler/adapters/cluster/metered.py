@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import aiohttp
 from yarl import URL
 
-from reconciler.adapters.cluster.kinds import PLURALS
+from reconciler.adapters.cluster.kinds import OTHER, counted_as
 from reconciler.ports import Meter
 
-_OTHER, _DISCOVERY = "other", "discovery"
+_DISCOVERY = "discovery"
 _NO_ANSWER = "error"
 _APPLY = "application/apply-patch"
 _CODES = frozenset(map(int, HTTPStatus))
@@ -30,7 +30,7 @@ def metered(meter: Meter, monotonic: Callable[[], float]) -> aiohttp.TraceConfig
 
     async def ended(_: aiohttp.ClientSession, context: SimpleNamespace, got: aiohttp.TraceRequestEndParams) -> None:
         verb, resource = named(got.method, got.url, got.headers.get("Content-Type", ""))
-        code = str(got.response.status) if got.response.status in _CODES else _OTHER  # a pod's, by the proxy: any
+        code = str(got.response.status) if got.response.status in _CODES else OTHER  # a pod's, by the proxy: any
         meter.requested(verb, resource, code, monotonic() - context.began)
 
     async def failed(
@@ -56,15 +56,15 @@ def named(method: str, url: URL, content_type: str) -> tuple[str, str]:
         below = below[2:]
     if not below:
         return "get", _DISCOVERY
-    resource = below[0] if below[0] in PLURALS else _OTHER
-    if len(below) > 2 and resource != _OTHER:
+    resource = counted_as(below[0])
+    if len(below) > 2 and resource != OTHER:
         resource += f"/{below[2]}" if below[2] in ("log", "proxy") else ""
     return _verb(method, url, content_type, of_one=len(below) > 1), resource
 
 
 def _verb(method: str, url: URL, content_type: str, *, of_one: bool) -> str:
     if method != "GET":
-        return "apply" if content_type.startswith(_APPLY) else _VERBS.get(method, _OTHER)
+        return "apply" if content_type.startswith(_APPLY) else _VERBS.get(method, OTHER)
     if url.query.get("watch") == "true":
         return "watch"
     return "get" if of_one else "list"

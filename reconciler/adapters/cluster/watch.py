@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio import client
 
-from reconciler.adapters.cluster.kinds import Kind, place_of
+from reconciler.adapters.cluster.kinds import Kind, counted_as, place_of
 from reconciler.adapters.cluster.requests import open_response, send, translated
 from reconciler.adapters.cluster.store import Store
 from reconciler.core.model import LABEL_APP
@@ -124,13 +124,13 @@ class Watch:
         try:
             await self._follow()
         except Conflict as error:
-            self._monitor.restarted(self.kind.plural)
+            self._monitor.restarted(counted_as(self.kind.plural))
             # 410 Gone: too far behind, so list again. At once, unless that was just done and did not help.
             if self._behind:
                 await self._back_off(error)
             self._version, self._behind = "", True
         except ReconcilerError as error:
-            self._monitor.restarted(self.kind.plural)
+            self._monitor.restarted(counted_as(self.kind.plural))
             await self._back_off(error)
 
     def _trust(self) -> None:

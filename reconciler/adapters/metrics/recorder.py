@@ -20,6 +20,7 @@ from prometheus_client.exposition import generate_latest as as_text
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as as_openmetrics
 
+from reconciler.adapters.cluster.kinds import WATCHED
 from reconciler.adapters.metrics.catalog import METRICS
 from reconciler.adapters.metrics.gauges import Gauges
 from reconciler.core.event import EVENTS, Event
@@ -49,6 +50,8 @@ class Metrics:
         self._restarts = _counter("reconciler_watch_restarts_total", registry)
         events = _counter("reconciler_events_total", registry)
         # From 0 on, so that the first of a kind is an increase.
+        for kind in WATCHED:
+            self._restarts.labels(kind.plural)
         self._events = {name: events.labels(name, spec.level.value) for name, spec in EVENTS.items()}
 
     def turned(self, seconds: float, ok: bool) -> None:
@@ -77,11 +80,12 @@ class Metrics:
         self._events[event.name].inc()
         if event.name in self._gauges.moves:
             self._gauges.moves[event.name].count((event.fields["app"], event.fields["namespace"]))
+        seconds = event.fields.get("duration")
         # A Service that was led after the others took no time of its own: its duration is 0.
-        if event.name == "switched" and event.fields["duration"]:
-            self._switches.observe(event.fields["duration"])
-        elif event.name == "switch_confirmed" and "duration" in event.fields:
-            self._confirmations.observe(event.fields["duration"])
+        if event.name == "switched" and seconds:
+            self._switches.observe(seconds)
+        elif event.name == "switch_confirmed" and seconds is not None:
+            self._confirmations.observe(seconds)
 
     async def exposition(self, openmetrics: bool) -> tuple[bytes, str]:
         """All of it in OpenMetrics' or in Prometheus' text format, and its Content-Type.
