@@ -4,7 +4,8 @@
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
 What is generated: docs/events.md (`core.event`), docs/metrics.md (`adapters.metrics.catalog`), the phases in
-ARCHITECTURE.md (`core.phase`), the schemas in config/ (`app.settings`), and of the chart what `docs.chart` says.
+ARCHITECTURE.md (`core.phase`), the schemas in config/ (`app.settings`), helm/reconciler/files/dashboard.json
+(`dashboards`), and of the chart what `docs.chart` says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for `python docs/generate.py`
 
+from dashboards import board  # noqa: E402
 from docs import chart  # noqa: E402
 from reconciler import __version__  # noqa: E402
 from reconciler.adapters.metrics import catalog  # noqa: E402
@@ -33,6 +35,7 @@ def generated(root: Path = ROOT) -> Mapping[str, str]:
         "ARCHITECTURE.md": _filled(root, "ARCHITECTURE.md", {"phases": phases()}),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),
+        "helm/reconciler/files/dashboard.json": board.document(),
         **_of_the_chart(root),
     }
 

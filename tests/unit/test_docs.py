@@ -24,7 +24,9 @@ ROOT = generate.ROOT
 _MANUALS = ("docs", "helm", "manifests")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(each for folder in _MANUALS for each in (ROOT / folder).rglob("*.md"))])
 
-_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "helm", "manifests", "rig", "sandbox", "tests")
+_FOLDERS = (
+    "adapters", "app", "config", "core", "dashboards", "demo", "docs", "helm", "manifests", "rig", "sandbox", "tests",
+)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
