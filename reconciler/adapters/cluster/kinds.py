@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.core.model import Manifest
-from reconciler.core.policy import resource_of
+from reconciler.core.policy import ON_DEMAND, resource_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ FIXED: Mapping[str, Kind] = {kind.key: kind for kind in _FURTHER}
 JOB = Kind("Job", "batch/v1", "jobs")
 """Run for checks, one by one. They are no objects of the app, so that nothing here is watched."""
 _BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER, JOB)}
-WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
+WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota", *ON_DEMAND))
+"""What is watched in every namespace of an app. Secrets only where an app has them."""
 
 
 def place_of(path: str) -> str:
