@@ -12,6 +12,7 @@ from reconciler.core.memory import INVENTORY, read_memory
 from reconciler.core.model import LABEL_REVISION
 from reconciler.core.phase import Phase
 from reconciler.core.policy import read_resources
+from reconciler.errors import Transient
 from tests.e2e.harness.templates import SECRET, own_templates
 from tests.fakes.world import APP, NAMESPACE, Killed, World
 
@@ -113,13 +114,18 @@ def test_killed_at_any_write_no_secret_is_left_behind(writes: int, after: bool) 
 
 
 def test_what_a_first_release_left_behind_that_never_came_to_a_service_goes(world: Own) -> None:
-    """Its Secret was applied and its Deployment was not, so nothing in the cluster says that there may be one."""
+    """Its Secret was applied and its Deployment was not, so nothing in the cluster says that there may be one; and the
+    first try to delete it fails."""
     world.publish("v1.0.0", secret=SECRET)
     world.cluster.kill_after = 0
     with pytest.raises(Killed):
         world.run()
     world.cluster.kill_after = None
     assert len(world.secrets) == 1 and not world.cluster.all("Deployment")
+    world.publish("v2.0.0")
+    world.cluster.fail_next_write = Transient("the API server does not answer")
+    with pytest.raises(Transient):
+        world.run()
     world.released("v2.0.0")
     world.let_go()
     assert (world.secrets, world.inventory) == ([], frozenset())

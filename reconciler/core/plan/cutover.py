@@ -17,7 +17,6 @@ from reconciler.core.memory import Active, Cause, Claim, Memory, Rejection, writ
 from reconciler.core.model import Manifest
 from reconciler.core.observed import SWITCH_MANAGER, Front
 from reconciler.core.place import entries, holds
-from reconciler.core.plan.extras import seen_kinds
 from reconciler.core.plan.forgotten import forgotten
 from reconciler.core.plan.manifests import Size, annotated, identity_of, remember, switch_manifest, workload_manifest
 from reconciler.core.plan.moved import moved_by_hand
@@ -33,7 +32,7 @@ def cut_over(
     to = replace(view.as_active(view.now), on_trial=pods_on_trial(view))
     moves = along(view)
     if not view.front:
-        first = replace(Memory().switched(to), inventory=followed(view.desired) | seen_kinds(view))
+        first = replace(Memory().switched(to), inventory=followed(view.desired))
         memory = replace(first, history=forgotten(view))
         manifest = annotated(view.desired.front, write_memory(memory))
         return CreateFront(manifest, to, claim.since, moves)

@@ -74,17 +74,13 @@ def note_after(view: View) -> Remember | None:
     """The inventory as it is once nothing of ours is left of a kind: it need not be watched any more. A kind that is
     not allowed any more is not looked at, so it stays."""
     known, app = view.memory.inventory, view.desired.app
+    seen = frozenset(each.kind for each in _all(view) if is_followed(each.kind))
     hidden = {each for each in known if not is_allowed(app, each)}
-    used = followed(view.desired) | seen_kinds(view) | hidden | _of_workloads(view.observed)
+    used = followed(view.desired) | seen | hidden | _of_workloads(view.observed)
     if not view.front or used == known:
         return None
     reason = f"kinds in use: {', '.join(sorted(used)) or 'none'}"
     return remember(view.front, replace(view.memory, inventory=used), "", reason)
-
-
-def seen_kinds(view: View) -> frozenset[str]:
-    """The kinds on demand of which there is something."""
-    return frozenset(each.kind for each in _all(view) if is_followed(each.kind))
 
 
 def known_kinds(app: App, observed: Observed) -> frozenset[str]:
