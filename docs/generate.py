@@ -3,8 +3,8 @@
     python -m docs.generate            writes them
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
-What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), and
-config/reconciler.schema.json and config/app.schema.json (`app.settings`).
+What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), the schemas in config/
+(`app.settings`), and what is said of permissions in README.md, docs/operations.md and the chart (`core.access`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for `python docs/generate.py`
 
+from docs import access  # noqa: E402
 from reconciler.app.settings import app_schema, schema  # noqa: E402
 from reconciler.core import event, phase  # noqa: E402
-
-BEGIN, END = "<!-- phases:begin -->", "<!-- phases:end -->"
 
 
 def generated(root: Path = ROOT) -> Mapping[str, str]:
     """What every generated document should hold: path below `root` → text."""
-    architecture = (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
     return {
         "docs/events.md": event.document(),
-        "ARCHITECTURE.md": between_markers(architecture, phases()),
+        "ARCHITECTURE.md": _filled(root, "ARCHITECTURE.md", {"phases": phases()}),
+        "README.md": _filled(root, "README.md", {"role": access.role(), "accounts": access.roles_with_account()}),
+        "docs/operations.md": _filled(root, "docs/operations.md", {"access": access.table()}),
+        "helm/reconciler/files/rules.yaml": access.chart_rules(),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),
     }
@@ -45,17 +46,27 @@ def write(root: Path = ROOT) -> list[str]:
     texts = generated(root)
     written = stale(root)
     for name in written:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(texts[name], encoding="utf-8")
     return written
 
 
-def between_markers(text: str, section: str) -> str:
-    """`text` with `section` between the markers. Raises ValueError unless each marker is there once."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"ARCHITECTURE.md must hold {BEGIN} and {END} once each")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{section}{END}{after}"
+def between_markers(text: str, section: str, name: str) -> str:
+    """`text` with `section` between the markers of that name. Raises ValueError unless each is there once."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"the document must hold {begin} and {end} once each")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{section}{end}{after}"
+
+
+def _filled(root: Path, path: str, sections: Mapping[str, str]) -> str:
+    """The document with its generated sections, by the names of their markers."""
+    text = (root / path).read_text(encoding="utf-8")
+    for name, section in sections.items():
+        text = between_markers(text, section, name)
+    return text
 
 
 def phases() -> str:
