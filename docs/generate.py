@@ -5,7 +5,8 @@
 
 What is generated: docs/events.md (`core.event`), docs/metrics.md (`adapters.metrics.catalog`), the phases in
 ARCHITECTURE.md (`core.phase`), the schemas in config/ (`app.settings`), helm/reconciler/files/dashboard.json
-(`dashboards`), and of the chart what `docs.chart` says.
+(`dashboards`), what is said of permissions in README.md, docs/operations.md and the chart (`core.access`), and of the
+chart what `docs.chart` says.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for `python docs/generate.py`
 
 from dashboards import board  # noqa: E402
-from docs import chart  # noqa: E402
+from docs import access, chart  # noqa: E402
 from reconciler import __version__  # noqa: E402
 from reconciler.adapters.metrics import catalog  # noqa: E402
 from reconciler.app.settings import app_schema, schema  # noqa: E402
@@ -33,6 +34,9 @@ def generated(root: Path = ROOT) -> Mapping[str, str]:
         "docs/events.md": event.document(),
         "docs/metrics.md": catalog.document(),
         "ARCHITECTURE.md": _filled(root, "ARCHITECTURE.md", {"phases": phases()}),
+        "README.md": _filled(root, "README.md", {"role": access.role(), "accounts": access.roles_with_account()}),
+        "docs/operations.md": _filled(root, "docs/operations.md", {"access": access.table()}),
+        "helm/reconciler/files/rules.yaml": access.chart_rules(),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),
         "helm/reconciler/files/dashboard.json": board.document(),

@@ -113,7 +113,8 @@ class Cluster(Protocol):
         ...
 
     async def follow(self, namespace: str, app: str, wanted: Set[str], known: Set[str]) -> None:
-        """Sees to it that the view of `app` shows these further kinds, too; returns once it holds all that is there.
+        """Sees to it that the view of `app` shows these kinds, too, which are watched on demand: further ones, and
+        Secrets. Returns once it holds all that is there.
 
         They are resources (`core.policy`). `Blocked` if the API server has no such kind among the `wanted`, or refuses
         to show one; of those that are only `known`, of an earlier version, one that is gone is passed over. What an

@@ -33,7 +33,9 @@ _PATHS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
-    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
     "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
 }
@@ -123,6 +125,21 @@ class Cluster:
         """Every NodePort of the whole cluster that is taken."""
         services = self._send("GET", "/api/v1/services")["items"]
         return {port["nodePort"] for each in services for port in each["spec"]["ports"] if "nodePort" in port}
+
+    def may(self, user: str, verb: str, group: str, resource: str) -> bool:
+        """Whether the API server lets that user do this in the namespace (authorization.k8s.io/v1)."""
+        resource, _, part = resource.partition("/")
+        about = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource, "subresource": part}
+        review = {"kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1"}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        answer = self._send("POST", path, body={**review, "spec": {"user": user, "resourceAttributes": about}})
+        return bool(answer["status"]["allowed"])
+
+    def token(self, account: str) -> str:
+        """A token of a ServiceAccount of the namespace, good for an hour."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        answer = self._send("POST", f"{self._path('ServiceAccount', account)}/token", body=body)
+        return str(answer["status"]["token"])
 
     def watch(self, kind: str) -> Watch:
         """Watches a kind from now on; a context manager."""

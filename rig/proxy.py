@@ -59,11 +59,15 @@ class Cut(Exception):
 
 
 class Proxy:
-    """A context manager; `kubeconfig` is what a daemon behind it uses. `calls` holds every request so far."""
+    """A context manager; `kubeconfig` is what a daemon behind it uses, `admin` that of whose token it logs in with.
+
+    `calls` holds every request so far, `answers` those that were answered, with the status.
+    """
 
     def __init__(self, admin: Path, folder: Path, hook: Hook = lambda _, __: None) -> None:
         self.hook = hook
         self.calls: list[Call] = []
+        self.answers: list[tuple[Call, int]] = []
         self.kubeconfig = folder / "proxy.kubeconfig"
         self._server, self._token, self._tls = _credentials(admin)
         self._loop = asyncio.new_event_loop()
@@ -71,6 +75,15 @@ class Proxy:
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sockets: list[socket.socket] = []
+        self._streams: dict[asyncio.Transport, Call] = {}
+
+    def hang_up(self, resource: str) -> None:
+        """Breaks off every watch of that kind that is open."""
+        self._loop.call_soon_threadsafe(self._break_off, resource)
+
+    def _break_off(self, resource: str) -> None:
+        for transport in [each for each, call in self._streams.items() if call.resource == resource]:
+            transport.abort()
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -138,11 +151,21 @@ class Proxy:
     async def _pass_on(self, request: web.Request, call: Call) -> web.StreamResponse:
         self.hook(call, False)
         async with await self._forward(request, call.body) as answer:
+            self.answers.append((call, answer.status))
             if call.watch:
-                return await _stream(request, answer)
+                return await self._stream(request, call, answer)
             body = await answer.read()
             self.hook(call, True)
             return web.Response(status=answer.status, headers=_passed_on(answer.headers), body=body)
+
+    async def _stream(self, request: web.Request, call: Call, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        assert request.transport is not None
+        transport = request.transport
+        self._streams[transport] = call
+        try:
+            return await _stream(request, answer)
+        finally:
+            del self._streams[transport]
 
     async def _forward(self, request: web.Request, body: bytes) -> aiohttp.ClientResponse:
         assert self._session is not None

@@ -125,14 +125,17 @@ class Executor:
             case RequireFree():
                 await self.cluster.require_free(action.manifest)
             case RequireRoom():
-                await self._require_room(action, desired)
+                await self._require_room(action, desired, about)
 
-    async def _require_room(self, action: RequireRoom, desired: Desired) -> None:
+    async def _require_room(self, action: RequireRoom, desired: Desired, about: Manifest | None) -> None:
         namespace = desired.app.namespace
         try:
             quotas = await self.cluster.find("ResourceQuota", namespace)
-        except Blocked:
-            return  # not allowed to look: the API server itself will tell
+        except Blocked as error:
+            # Not allowed to look: what does not fit, the API server itself will tell, if late.
+            why = {"reason": error.located, "untouched": _APPLIED, "todo": error.todo}
+            self.teller.emit("quotas_refused", desired, about, **why)
+            return
         if short := shortages(action.workloads, quotas):
             raise Blocked(
                 f"{desired.version} does not fit into the namespace's quotas: {'; '.join(short)}",
@@ -178,6 +181,9 @@ class Executor:
         at_rendered = replace(action.front, resource_version=stored["metadata"]["resourceVersion"])
         stored = await self.cluster.apply(action.kept, SWITCH_MANAGER, at_rendered)
         await self.cluster.drop_update_ownership(stored, SWITCH_MANAGER)
+
+
+_APPLIED = "The colour is applied all the same: if it does not fit, its pods are not made, and it is rejected"
 
 
 def _refuse_additions(action: Apply, stored: Manifest) -> None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from reconciler.app.builtin import builtin_templates
 from reconciler.core.approval import parse_approvals
 from reconciler.core.budget import SIZE_LIMIT
-from reconciler.core.further import resources
+from reconciler.core.further import followed
 from reconciler.core.job import job_paths
 from reconciler.core.memory import Active, Cause, Memory
 from reconciler.core.model import App, Desired, Release, Slot, Template
 from reconciler.core.observed import Observed, observe
-from reconciler.core.plan.extras import further_kinds
+from reconciler.core.plan.extras import known_kinds
 from reconciler.core.plan.trial import ways_back
 from reconciler.core.render import identify, render
 from reconciler.core.slot import choose_slot
@@ -119,6 +119,7 @@ class Eyes:
     _committed: tuple[str, float | None] | None = None
     _rendered: dict[tuple[str, str], Desired | None] = field(default_factory=dict)
     _like: tuple[tuple[str, str], bool] | None = None
+    _unnoted: frozenset[str] = frozenset()
 
     async def see(self, commit: str) -> tuple[Desired, Observed]:
         """The app as Git wants it at `commit`, and as the cluster has it. Raises what either side raises."""
@@ -130,7 +131,7 @@ class Eyes:
         elif self._desired.commit != commit:
             self._desired = replace(self._desired, commit=commit)
         self._desired = await self._dated(self._desired, observed)
-        return self._desired, await self._see_further(self._desired, observed)
+        return self._desired, await self._see_on_demand(self._desired, observed)
 
     async def _dated(self, desired: Desired, observed: Observed) -> Desired:
         """The same, knowing when the commit was made that first asked for it; only a switch to it needs that."""
@@ -149,9 +150,13 @@ class Eyes:
                 self._committed = commit, None
         return self._committed[1]
 
-    async def _see_further(self, desired: Desired, observed: Observed) -> Observed:
-        """The same with the objects of further kinds, of which some may not have been watched so far."""
-        wanted, known = resources(desired.extras), further_kinds(self.app, observed)
+    async def _see_on_demand(self, desired: Desired, observed: Observed) -> Observed:
+        """The same with the objects of kinds on demand, of which some may not have been watched so far."""
+        standing = await self.see_standing(desired, observed)
+        wanted, known = followed(desired), known_kinds(self.app, observed) | (followed(standing) if standing else set())
+        # Before there is a Service, nothing says of which kinds an overtaken revision already has objects.
+        self._unnoted = frozenset() if observed.front else self._unnoted | wanted
+        known |= self._unnoted
         await self.cluster.follow(self.app.namespace, self.app.name, wanted, known)
         return await self.see_cluster() if wanted | known else observed
 

@@ -19,7 +19,7 @@ from reconciler.core.removal import (
     Note,
     Step,
     disown,
-    further_kinds_of,
+    followed_kinds_of,
     has_any,
     next_step,
 )
@@ -101,11 +101,12 @@ class Sweep:
         if verdict.fate is Fate.ORPHAN:
             for note in disown(self._objects(name)):
                 await self.writer(name).apply(note.manifest, REMOVAL_MANAGER, note.live)
+            await self.cluster.follow(self.namespace, name, frozenset(), frozenset())
             return self._finish(name)
         if verdict.fate is Fate.HOLD or verdict.mark is None:
             return self._hold(name, verdict, verdict.reason, going)
         going.deleting = verdict
-        await self.cluster.follow(self.namespace, name, frozenset(), further_kinds_of(self._objects(name)))
+        await self.cluster.follow(self.namespace, name, frozenset(), followed_kinds_of(self._objects(name)))
         now, back = self.clock.now(), self.cluster.recovered_at(self.namespace)
         step = next_step(self._objects(name), verdict.mark, now, going.unrouted_since, back)
         going.unrouted_since = step.unrouted_since

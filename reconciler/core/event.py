@@ -337,6 +337,11 @@ EVENTS: Mapping[str, Spec] = {
         ("namespace", *_WHY),
         Level.WARNING,
     ),
+    "quotas_refused": Spec(
+        "ResourceQuotas may not be listed there, so nobody can say whether a colour fits. The release goes on.",
+        (*_WHO, *_WHY),
+        Level.WARNING,
+    ),
     "notification_failed": Spec(
         "A channel of the notifications cannot be used; told once. Everything else goes on.",
         ("channel", "retry_in", *_WHY),

@@ -7,7 +7,7 @@ applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from reconciler.core.model import (
@@ -21,11 +21,19 @@ from reconciler.core.model import (
     Manifest,
 )
 from reconciler.core.objects import Objects
-from reconciler.core.policy import ABOUT_PODS, AUTOSCALER, kind_name, resource_of, write_resources
+from reconciler.core.policy import (
+    ABOUT_PODS,
+    AUTOSCALER,
+    is_followed,
+    kind_name,
+    read_resources,
+    resource_of,
+    write_resources,
+)
 from reconciler.core.revision import short_hash
 
 ANNOTATION_KINDS = PREFIX + "kinds"
-"""On a workload: the further kinds that its revision renders."""
+"""On a workload: the kinds that its revision renders of those which are watched on demand."""
 
 
 def is_coloured(name: str, revision: str) -> bool:
@@ -56,8 +64,8 @@ def further_content(objects: Objects, revision: str) -> list[Mapping[str, Any]]:
 
 
 def noted_kinds(objects: Objects) -> dict[str, str]:
-    """The annotation of the Deployment; none if there are no further kinds."""
-    kinds = {each.kind for each in objects.others}
+    """The annotation of the Deployment; none if all kinds are watched anyway."""
+    kinds = {each.kind for each in (*objects.others, *objects.configs) if is_followed(each.kind)}
     return {ANNOTATION_KINDS: write_resources(kinds)} if kinds else {}
 
 
@@ -71,9 +79,41 @@ def finished(manifest: dict[str, Any], namespace: str, coloured: Mapping[str, st
     return {**labelled, "metadata": {**labelled["metadata"], "annotations": {**notes, **stamp}}}
 
 
-def resources(manifests: Iterable[Manifest]) -> frozenset[str]:
-    """Of which further kinds these are."""
-    return frozenset(map(resource_of, manifests))
+def followed(desired: Desired) -> frozenset[str]:
+    """The kinds, as resources, that have to be watched for the sake of this rendering, and not anyway."""
+    return followed_of((*desired.extras, *desired.configs))
+
+
+def followed_of(manifests: Iterable[Manifest]) -> frozenset[str]:
+    """Of which kinds these are that are watched on demand."""
+    return frozenset(filter(is_followed, map(resource_of, manifests)))
+
+
+def noted_on(workload: Manifest) -> frozenset[str]:
+    """The kinds on demand that objects of a live workload's revision may be of: what it says, and for one that was
+    written when Secrets were always watched, what its pods use. A Secret of ours has the revision in its name."""
+    meta, template = workload["metadata"], workload["spec"]["template"]
+    kinds = read_resources((meta.get("annotations") or {}).get(ANNOTATION_KINDS, ""))
+    revision = (template["metadata"].get("labels") or {}).get(LABEL_REVISION, "")
+    uses = revision and any(is_coloured(each, revision) for each in _secrets_in(template.get("spec")))
+    return kinds | {"Secret"} if uses else kinds
+
+
+def _secrets_in(node: object, within: str = "") -> Iterator[str]:
+    """The names of all Secrets that a pod's specification refers to, in whatever form (core/v1, PodSpec)."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _secrets_in(each, within)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            if isinstance(value, str) and (key == "secretName" or (key == "name" and _refers(within))):
+                yield value
+            yield from _secrets_in(value, key)
+
+
+def _refers(key: str) -> bool:
+    """`secretRef`, `secretKeyRef`, those of volumes (`nodePublishSecretRef`), and two that are called otherwise."""
+    return key in ("secret", "imagePullSecrets") or key.lower().endswith(("secretref", "secretkeyref"))
 
 
 def is_autoscaler(manifest: Manifest) -> bool:

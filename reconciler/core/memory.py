@@ -96,8 +96,8 @@ class Doom:
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the active Service remembers. `history` holds the formerly active revisions, newest first; `doomed` those
-    Deployments that are about to go, if the last write was a note of that; `inventory` the further kinds (as resources)
-    that objects of the app may be of; `deployments` what `core.delivery` counts, newest first."""
+    Deployments that are about to go, if the last write was a note of that; `inventory` the kinds on demand (as
+    resources) that objects of the app may be of; `deployments` what `core.delivery` counts, newest first."""
 
     active: Active | None = None
     confirmed_at: float | None = None

@@ -28,6 +28,10 @@ OWN = {
 }
 """The kinds that this daemon knows by itself. They go by their bare names everywhere."""
 
+ON_DEMAND = frozenset({"Secret"})
+"""Those of our `OWN` that are watched only where an app has them, as further kinds are (ADR 31): to list Secrets is to
+read them all, so nobody who has none in their templates shall have to allow it."""
+
 AUTOSCALER = "HorizontalPodAutoscaler.autoscaling"
 DISRUPTION_BUDGET = "PodDisruptionBudget.policy"
 NETWORK_POLICY = "NetworkPolicy.networking.k8s.io"
@@ -68,6 +72,11 @@ def is_further(manifest: Manifest) -> bool:
     return "/" in resource_of(manifest)
 
 
+def is_followed(resource: str) -> bool:
+    """Whether objects of it are watched only where an app has them: then it is noted what kinds there are."""
+    return "/" in resource or resource in ON_DEMAND
+
+
 def kind_name(resource: str) -> str:
     """The kind name of a resource: `v1/ServiceAccount` is ServiceAccount, `apps/v1/StatefulSet` StatefulSet.apps."""
     version, _, kind = resource.rpartition("/")
@@ -76,9 +85,9 @@ def kind_name(resource: str) -> str:
 
 
 def is_allowed(app: App, resource: str) -> bool:
-    """Whether the app may have objects of this further kind."""
+    """Whether the app may have objects of this kind, one that is followed."""
     name = kind_name(resource)
-    return name in VERSIONS or name in app.kinds or app.kinds == ANY_KIND
+    return resource in ON_DEMAND or name in VERSIONS or name in app.kinds or app.kinds == ANY_KIND
 
 
 def wrong_kind_name(text: str) -> str:
@@ -128,7 +137,8 @@ def write_resources(resources: Iterable[str]) -> str:
 
 def _is_resource(text: str) -> bool:
     version, slash, kind = text.rpartition("/")
-    return bool(slash and _KIND.fullmatch(kind) and not _wrong_version(version) and OWN.get(kind) != version)
+    further = slash and _KIND.fullmatch(kind) and not _wrong_version(version) and OWN.get(kind) != version
+    return text in ON_DEMAND or bool(further)
 
 
 _ALWAYS = ", ".join(sorted(VERSIONS))

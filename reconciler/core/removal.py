@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from reconciler.core.action import Ref
 from reconciler.core.front import ROUTE_FIELDS
-from reconciler.core.further import ANNOTATION_KINDS
+from reconciler.core.further import followed_of, noted_on
 from reconciler.core.memory import INVENTORY
 from reconciler.core.model import ANNOTATION_NAMESPACE, PREFIX, WORKLOADS, App, DeletionPolicy, Manifest
 from reconciler.core.observed import is_ours
 from reconciler.core.plan.retire import DRAIN_MARGIN, NODES_BEHIND
-from reconciler.core.policy import is_further, read_resources, resource_of
+from reconciler.core.policy import is_followed, read_resources, resource_of
 
 REMOVAL_MANAGER = "reconciler-removal"
 """Field manager of the marks, so that no apply of a rendered object touches them, nor the other way round."""
@@ -121,19 +121,19 @@ def next_step(
         return Step(waits=_in_the_way(objects, routed))
     since = now if unrouted_since is None else unrouted_since
     due = max(since, 0.0 if recovered_at is None else recovered_at + NODES_BEHIND) + DRAIN_MARGIN
-    # Further kinds before the workloads, on which it is noted what kinds there are.
-    further, workloads = list(filter(is_further, own)), [each for each in own if each["kind"] in WORKLOADS]
-    if (further or workloads) and now < due:
+    # What is watched on demand before the workloads, on which it is noted what kinds there are.
+    on_demand = [each for each in own if is_followed(resource_of(each))]
+    workloads = [each for each in own if each["kind"] in WORKLOADS]
+    if (on_demand or workloads) and now < due:
         return Step(unrouted_since=since, wake_at=due)
-    return Step(tuple(_drops(further or workloads or own)), since, gone=not own)
+    return Step(tuple(_drops(on_demand or workloads or own)), since, gone=not own)
 
 
-def further_kinds_of(objects: Iterable[Manifest]) -> frozenset[str]:
-    """The further kinds, as resources, that objects of the app may be of: what is noted, and what is seen."""
+def followed_kinds_of(objects: Iterable[Manifest]) -> frozenset[str]:
+    """The kinds on demand, as resources, that objects of the app may be of: what is noted, and what is seen."""
     own = _own(objects)
-    noted = (_notes(each).get(key, "") for each in own for key in (INVENTORY, ANNOTATION_KINDS))
-    seen = frozenset(map(resource_of, filter(is_further, own)))
-    return seen | {resource for text in noted for resource in read_resources(text)}
+    noted = {kind for each in own for kind in read_resources(_notes(each).get(INVENTORY, ""))}
+    return followed_of(own) | noted | {kind for each in own if each["kind"] in WORKLOADS for kind in noted_on(each)}
 
 
 def release(objects: Iterable[Manifest]) -> tuple[Note, ...]:

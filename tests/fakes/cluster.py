@@ -19,7 +19,7 @@ from reconciler.core.action import Ref
 from reconciler.core.event import Event
 from reconciler.core.memory import format_time
 from reconciler.core.model import LABEL_APP, LABEL_MANAGED_BY, MANAGED_BY, Manifest
-from reconciler.core.policy import VERSIONS, is_further, resource_of
+from reconciler.core.policy import ON_DEMAND, VERSIONS, is_followed, resource_of
 from reconciler.errors import Blocked, Conflict, Forbidden, Invalid, ReconcilerError
 from reconciler.ports import Cluster
 
@@ -43,7 +43,7 @@ class FakeCluster:
         self.objects: dict[_Key, dict[str, Any]] = {}
         self.owners: dict[_Key, dict[tuple[str, str], set[Path]]] = {}
         self.kinds = {f"{version}/{name.partition('.')[0]}" for name, version in VERSIONS.items()}
-        self.kinds |= {"batch/v1/CronJob", "rbac.authorization.k8s.io/v1/ClusterRole"}
+        self.kinds |= {"batch/v1/CronJob", "rbac.authorization.k8s.io/v1/ClusterRole", *ON_DEMAND}
         self.followed: dict[tuple[str, str], frozenset[str]] = {}
         self.applied_at: dict[tuple[_Key, str], float] = {}
         self.spec_generation: dict[_Key, int] = {}
@@ -69,12 +69,13 @@ class FakeCluster:
             for (_, space, _), each in self.objects.items()
             if space == namespace
             and (each["metadata"].get("labels") or {}).get(LABEL_APP) == app
-            and (not is_further(each) or resource_of(each) in self.followed.get((namespace, app), ()))
+            and (not is_followed(resource_of(each)) or resource_of(each) in self.followed.get((namespace, app), ()))
         ]
 
     def apps(self, namespace: str) -> Sequence[str]:
         there = [each["metadata"] for (_, space, _), each in self.objects.items() if space == namespace]
-        return sorted({app for meta in there if (app := (meta.get("labels") or {}).get(LABEL_APP))})
+        named = {app for meta in there if (app := (meta.get("labels") or {}).get(LABEL_APP))}
+        return sorted(app for app in named if self.view(namespace, app))
 
     async def synced(self, namespace: str) -> None:
         return None

@@ -320,6 +320,7 @@ class FakeDaemon:
 
     def __post_init__(self) -> None:
         world = self.world
+        world.cluster.followed.clear()  # a process that begins watches nothing yet
         self.analyst = FakeAnalyst(world.clock, world.verdicts)
         app = self.app or world.app
         self.cycle = Cycle(app, world.repository, world.cluster, world.told, world.clock, self.analyst)

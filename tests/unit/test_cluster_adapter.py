@@ -22,7 +22,7 @@ from reconciler.adapters.cluster.requests import open_proxied, send
 from reconciler.adapters.cluster.store import Store
 from reconciler.adapters.cluster.watch import Watch
 from reconciler.core.model import LABEL_APP, Manifest
-from reconciler.errors import Blocked, Invalid, ReconcilerError
+from reconciler.errors import Blocked, Invalid, ReconcilerError, Transient
 
 SOON = 20.0
 """Seconds that something is awaited for; reaching them fails the test."""
@@ -213,6 +213,20 @@ async def test_a_refused_watch_says_what_the_api_server_says_and_what_to_do(watc
     assert isinstance(told, Blocked)
     assert told.located == f"ConfigMaps in namespace shop: {server.refusal}"
     assert "Role" in told.todo
+
+
+async def test_a_refusal_after_a_failure_of_another_kind_is_told_too_and_once(watched: Watched) -> None:
+    """The connection broke first: that a permission was taken away meanwhile is another thing to know."""
+    server = ApiServer(nothing)
+    task = asyncio.create_task((await watched(server)).run())
+    await server.until(lambda: bool(server.failures))
+    server.refusal = 'configmaps is forbidden: User "x" cannot watch resource "configmaps"'
+    await server.until(lambda: len(server.failures) == 2)
+    before = server.watches
+    await server.until(lambda: server.watches == before + 1)
+    await _ended(task)
+    first, second = server.failures
+    assert isinstance(first, Transient) and isinstance(second, Blocked)
 
 
 # --- refusals --------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from docs import generate
-from reconciler.adapters.cluster.kinds import FIXED, WATCHED
 from reconciler.app.discovery import parse_app_file
 from reconciler.app.settings import parse_settings, schema
 from reconciler.app.settings_source import SourceSettings
@@ -25,7 +24,18 @@ _MANUALS = ("docs", "helm", "manifests")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(each for folder in _MANUALS for each in (ROOT / folder).rglob("*.md"))])
 
 _FOLDERS = (
-    "adapters", "app", "config", "core", "dashboards", "demo", "docs", "helm", "manifests", "rig", "sandbox", "tests",
+    "adapters",
+    "app",
+    "config",
+    "core",
+    "dashboards",
+    "demo",
+    "docs",
+    "helm",
+    "manifests",
+    "rig",
+    "sandbox",
+    "tests",
 )
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -173,13 +183,3 @@ def test_the_checks_in_their_manual_are_valid() -> None:
         parse_app_file(each.encode(), "shop/app.yaml", source)
     [server] = [each for each in blocks if each.startswith("prometheus:")]
     assert parse_settings(f"sources: [{{name: shop, url: .}}]\napps: []\n{server}", "checks.md").prometheus
-
-
-def test_the_role_in_the_readme_covers_what_is_watched() -> None:
-    rules = yaml.safe_load(_yaml_in_readme("kind: Role"))["rules"]
-    for kind in (*WATCHED, *FIXED.values()):
-        group = "" if "/" not in kind.api_version else kind.api_version.partition("/")[0]
-        rule = next(each for each in rules if kind.plural in each["resources"] and group in each["apiGroups"])
-        assert {"list", "watch"} <= set(rule["verbs"])
-        if kind.key in FIXED:
-            assert {"create", "patch", "delete"} <= set(rule["verbs"])

@@ -28,7 +28,7 @@ from reconciler.core.phase import PHASES, Phase
 from reconciler.core.plan import Plan
 from reconciler.core.probe import HttpProbe
 from reconciler.errors import Transient
-from tests.e2e.harness.templates import PREVIEW, own_templates
+from tests.e2e.harness.templates import PREVIEW, SECRET, own_templates
 from tests.fakes.whole import BY_INGRESS, BY_SERVICES, whole_world
 from tests.fakes.world import APP, NAMESPACE, FakeDaemon, Killed, World, drive
 
@@ -435,11 +435,36 @@ class WalkWithPreview(Walk):
         super()._let_it_settle()
 
 
+class WalkWithSecrets(Walk):
+    """The same, where one version has a Secret. Nobody deletes the note of what kinds there are: ADR 31 says what then
+    may be left."""
+
+    app = replace(APP, templates="templates")
+    wipe_the_memory_by_hand = delete_the_service_by_hand = None  # type: ignore[assignment]
+
+    def make_world(self) -> World:
+        secret = "{% if version == '" + VERSIONS[1] + "' %}\n" + SECRET + "{% endif %}\n"
+        return World(self.app, own_templates(secret=secret))
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self._let_it_settle()  # the same holds for the very first release
+        self.daemons[0].settle()
+
+    def _has_settled(self, made: Plan) -> None:
+        super()._has_settled(made)
+        desired, _, _ = _look(self.daemons[0])
+        left = [each["metadata"]["labels"][LABEL_REVISION] for each in self.world.cluster.all("Secret")]
+        assert left == ([desired.revision] if desired.version == VERSIONS[1] else []), "no Secret is left behind"
+
+
 _WALKS = (
     Walk,
     WalkWithSmallPreviews,
     WalkWithAutoscalers,
     WalkWithHistory,
+    WalkWithSecrets,
     WalkWithPreview,
     WalkWithGates,
     WalkWithReverts,

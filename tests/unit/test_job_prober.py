@@ -155,6 +155,16 @@ async def test_a_result_stands_though_the_rest_fails() -> None:
     assert unknown.reason == "the Job was not complete after 30s, and it could not be seen whether it ran at all"
 
 
+async def test_that_a_job_may_not_be_deleted_is_told_with_its_result() -> None:
+    class Kept(FakeJobs):
+        async def delete(self, job: object) -> None:
+            raise Blocked("nobody may delete jobs.batch")
+
+    found = await prober(Kept(COMPLETE)).measure(CHECK, subject())
+    assert found.outcome is Outcome.PASSED
+    assert found.reason.endswith("stays: nobody may delete jobs.batch")
+
+
 async def test_a_job_that_was_not_read_with_the_app_is_inconclusive() -> None:
     other = replace(CHECK, probe=JobProbe("gates/other.yaml"))
     found = await prober(FakeJobs()).measure(other, subject())

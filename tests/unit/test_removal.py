@@ -454,9 +454,9 @@ def test_any_number_of_any_kind_goes_in_that_order() -> None:
     assert gone == [
         {"Ingress"},
         {"Service"},
-        {"HorizontalPodAutoscaler"},
+        {"HorizontalPodAutoscaler", "Secret"},
         {"Deployment", "StatefulSet"},
-        {"Secret", "ConfigMap"},
+        {"ConfigMap"},
     ]
 
 

@@ -39,6 +39,8 @@ class Discovery:
 
         `afresh` asks even if it is known: it may have been taken away. Raises what `send` raises.
         """
+        if resource in KINDS:
+            return KINDS[resource]
         if afresh or resource not in self._found:
             self._found.pop(resource, None)
             version, _, name = resource.rpartition("/")

@@ -1,4 +1,5 @@
-"""Watches of further kinds: one for each kind and namespace in which an app has or had objects of it, and no more.
+"""Watches of further kinds and of Secrets: one for each kind and namespace in which an app has or had objects of it,
+and no more.
 
 So nobody needs a permission for a kind that nobody uses.
 """

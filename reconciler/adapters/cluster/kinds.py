@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.core.model import Manifest
-from reconciler.core.policy import resource_of
+from reconciler.core.policy import ON_DEMAND, resource_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,13 @@ FIXED: Mapping[str, Kind] = {kind.key: kind for kind in _FURTHER}
 """The further kinds that every app may have. They are watched where an app has them."""
 JOB = Kind("Job", "batch/v1", "jobs")
 """Run for checks, one by one. They are no objects of the app, so that nothing here is watched."""
-_BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER, JOB)}
-_COUNTED = frozenset({*_BY_PLURAL, "leases", "selfsubjectreviews"})
+LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
+"""What the daemons of a group know of each other by."""
+_BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER, JOB, LEASE)}
+_COUNTED = frozenset({*_BY_PLURAL, "selfsubjectreviews"})
 OTHER = "other"
-WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
+WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota", *ON_DEMAND))
+"""What is watched in every namespace of an app. Secrets only where an app has them."""
 
 
 def counted_as(plural: str) -> str:

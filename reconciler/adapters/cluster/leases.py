@@ -8,14 +8,13 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from reconciler.adapters.cluster.kinds import Kind
+from reconciler.adapters.cluster.kinds import LEASE
 from reconciler.adapters.cluster.requests import send
 from reconciler.adapters.cluster.watch import Watch
 from reconciler.core.membership import Lease, read_statement, write_statement
 from reconciler.core.model import LABEL_MANAGED_BY, MANAGED_BY, PREFIX, Manifest
 from reconciler.errors import Blocked, Conflict, ReconcilerError
 
-LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 LABEL_GROUP = PREFIX + "group"
 ANNOTATION_SHARE = PREFIX + "share"
 _MERGE = "application/merge-patch+json"

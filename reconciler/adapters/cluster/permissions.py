@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from reconciler.core.access import feature_of
 from reconciler.core.account import Account, called
 from reconciler.errors import Forbidden
 
@@ -36,6 +37,8 @@ def forbidden(message: str, account: Account | None, where: str, untouched: str)
     else:
         what = f"{called(who)} may not {verb} {_in_group(resource, found['group'])}{found['rest']}"
     todo = f"Add to a Role of {called(who)} in namespace {namespace}: {{{rule}}}"
+    if feature := feature_of(verb, found["group"], resource):
+        todo += f". In the chart's values: rbac.features.{feature}"
     return Forbidden(what, where=where, untouched=untouched, todo=todo, user=who)
 
 

@@ -164,7 +164,8 @@ class Watch:
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures) * random.uniform(0.8, 1.2)  # noqa: S311
         self._pulse.due_within(delay + CALL_SECONDS + _SLACK)
         self._failures = min(self._failures + 1, 10)
-        if self._failures == 1:
+        # Once per outage; but that it is refused is another thing to know than that nobody answered before.
+        if self._failures == 1 or (isinstance(error, Blocked) and not isinstance(self._error, Blocked)):
             self._on_failure(self, delay, error)
         self._turn(error)
         await asyncio.sleep(delay)

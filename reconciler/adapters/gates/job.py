@@ -207,7 +207,7 @@ class _Run:
         else:
             reason, ended = why(job, pods or ()), outcome
         if outcome in (None, Outcome.PASSED):
-            await self._delete(job)
+            reason = "; ".join(filter(None, (reason, await self._delete(job))))
         return Measurement(ended, measured(job, log), reason)
 
     async def _last_words(self, job: Manifest) -> tuple[Sequence[Manifest] | None, str]:
@@ -221,12 +221,15 @@ class _Run:
         except ReconcilerError as error:
             return pods, f"(not to be read: {error.what})"
 
-    async def _delete(self, job: Manifest) -> None:
-        """What cannot be deleted now ends by its own deadline, and goes after a while."""
+    async def _delete(self, job: Manifest) -> str:
+        """Why it may not be deleted; '' if it may. What stays ends by its own deadline, and goes after a while."""
         try:
             await self.jobs.delete(job)
+        except Blocked as error:
+            return f"Job {self._name} stays: {error.what}"
         except ReconcilerError:
-            return
+            pass
+        return ""
 
     async def _patiently(self, request: Callable[[], Awaitable[T]]) -> T:
         """Asks again while the API server does not answer, and there is time."""

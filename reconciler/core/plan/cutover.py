@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.core.action import Apply, CreateFront, Move, Purpose, Remember, Switch
 from reconciler.core.front import Route, route_of, same_route
-from reconciler.core.further import resources
+from reconciler.core.further import followed
 from reconciler.core.memory import Active, Cause, Claim, Memory, Rejection, write_memory
 from reconciler.core.model import Manifest
 from reconciler.core.observed import SWITCH_MANAGER, Front
@@ -32,7 +32,7 @@ def cut_over(
     to = replace(view.as_active(view.now), on_trial=pods_on_trial(view))
     moves = along(view)
     if not view.front:
-        first = replace(Memory().switched(to), inventory=resources(view.desired.extras))
+        first = replace(Memory().switched(to), inventory=followed(view.desired))
         memory = replace(first, history=forgotten(view))
         manifest = annotated(view.desired.front, write_memory(memory))
         return CreateFront(manifest, to, claim.since, moves)
@@ -40,7 +40,7 @@ def cut_over(
     memory = view.memory.switched(to, source)
     # A hand that moved the route is no reason to show users again what was rejected.
     still = held or rejection or (view.memory.rejection if was_serving(view) else None)
-    memory = replace(memory, inventory=memory.inventory | resources(view.desired.extras), rejection=still)
+    memory = replace(memory, inventory=memory.inventory | followed(view.desired), rejection=still)
     if rejection:
         memory = replace(memory, history=tuple(_with_failure(each, rejection) for each in memory.history))
     move = _move(view.desired.front, view.front, memory)

@@ -4,8 +4,9 @@ A coloured one lives as its revision's ConfigMaps do: `early` applies it before 
 rest. What there is of the active revision alone, `tend` applies once its switch is confirmed: the shared objects, so
 that a promotion disturbs nobody, and the autoscaler, so that no idle colour is sized by its idleness. It prunes, too.
 
-The *inventory*, a part of the Service's memory, names every further kind that objects of ours may be of. It is written
-before the first object of a kind is, so that a restart finds what left the templates meanwhile.
+The *inventory*, a part of the Service's memory, names every kind that objects of ours may be of and that is watched on
+demand: further kinds, and Secrets. It is written before the first object of a kind is, so that a restart finds what
+left the templates meanwhile.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from dataclasses import replace
 
 from reconciler.core.action import Apply, Prune, Purpose, Ref, Remember
 from reconciler.core.diff import Difference
-from reconciler.core.further import ANNOTATION_KINDS, is_autoscaler, of_active, of_colour, resources
+from reconciler.core.further import followed, is_autoscaler, noted_on, of_active, of_colour
 from reconciler.core.model import PREFIX, App, Desired, Manifest
 from reconciler.core.observed import Config, Observed, made_by_us
 from reconciler.core.plan.manifests import remember
 from reconciler.core.plan.purpose import purpose_of
 from reconciler.core.plan.view import View, compared, ref_of
-from reconciler.core.policy import NEEDED_TO_START, is_allowed, kind_name, read_resources, resource_of
+from reconciler.core.policy import NEEDED_TO_START, is_allowed, is_followed, kind_name, resource_of
 
 _KEPT = (PREFIX + "prune", "disabled")
 """An annotation of whoever wants an object to outlive its template, as Flux has it."""
@@ -62,7 +63,7 @@ def ahead(desired: Desired, observed: Observed) -> tuple[Apply, ...]:
 def note_before(view: View) -> Remember | None:
     """The inventory with the desired revision's kinds, if one of them is not in it; None without a Service, whose
     creation writes it."""
-    missing = resources(view.desired.extras) - view.memory.inventory
+    missing = followed(view.desired) - view.memory.inventory
     if not view.front or not missing:
         return None
     inventory = view.memory.inventory | missing
@@ -73,24 +74,24 @@ def note_after(view: View) -> Remember | None:
     """The inventory as it is once nothing of ours is left of a kind: it need not be watched any more. A kind that is
     not allowed any more is not looked at, so it stays."""
     known, app = view.memory.inventory, view.desired.app
-    seen = frozenset(each.kind for each in _all(view) if "/" in each.kind)
+    seen = frozenset(each.kind for each in _all(view) if is_followed(each.kind))
     hidden = {each for each in known if not is_allowed(app, each)}
-    used = resources(view.desired.extras) | seen | hidden | _of_workloads(view.observed)
+    used = followed(view.desired) | seen | hidden | _of_workloads(view.observed)
     if not view.front or used == known:
         return None
-    reason = f"further kinds in use: {', '.join(sorted(used)) or 'none'}"
+    reason = f"kinds in use: {', '.join(sorted(used)) or 'none'}"
     return remember(view.front, replace(view.memory, inventory=used), "", reason)
 
 
-def further_kinds(app: App, observed: Observed) -> frozenset[str]:
-    """The further kinds, as resources, that objects of ours may be of by what the cluster says; all of them allowed."""
+def known_kinds(app: App, observed: Observed) -> frozenset[str]:
+    """The kinds on demand, as resources, that objects of ours may be of by what the cluster says; all of them
+    allowed."""
     noted = observed.front.memory.inventory if observed.front else frozenset()
     return frozenset(each for each in noted | _of_workloads(observed) if is_allowed(app, each))
 
 
 def _of_workloads(observed: Observed) -> frozenset[str]:
-    notes = ((each.live["metadata"].get("annotations") or {}).get(ANNOTATION_KINDS, "") for each in observed.workloads)
-    return frozenset(kind for note in notes for kind in read_resources(note))
+    return frozenset(kind for each in observed.workloads for kind in noted_on(each.live))
 
 
 def _applied(view: View, manifest: Manifest, new: Purpose) -> Iterator[Apply]:

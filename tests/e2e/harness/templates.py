@@ -24,6 +24,7 @@ spec:
   selector: {app: '{{ app }}', bluegreen.reconciler/revision: '{{ revision }}'}
   ports: [{name: http, port: 80, targetPort: http}]
 """
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: '{{ name }}'}\ndata: {password: '{{ version | b64enc }}'}\n"
 SERVICE_ACCOUNT = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: my-app}\n"
 
 
