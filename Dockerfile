@@ -8,7 +8,7 @@ ARG BASE_IMAGE=debian:12.12-slim
 FROM ${BASE_IMAGE} AS tools
 ARG SOURCE_DATE_EPOCH=1767225600
 ENV LC_ALL=C.UTF-8 PYTHONHASHSEED=0 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}
-RUN for package in python3 python3-venv git openssh-client gpg gpg-agent ca-certificates; do \
+RUN for package in python3 python3-venv git openssh-client gpg gpg-agent tini ca-certificates; do \
       dpkg --status "$package" >/dev/null 2>&1 || missing="$missing $package"; \
     done; \
     if [ -n "$missing" ]; then \
@@ -56,4 +56,4 @@ COPY --from=project /out /
 ENV PATH=/opt/reconciler/bin:/usr/bin HOME=/var/lib/reconciler PYTHONUTF8=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /var/lib/reconciler
 USER 65532:65532
-ENTRYPOINT ["reconciler"]
+ENTRYPOINT ["tini", "--", "reconciler"]

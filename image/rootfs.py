@@ -5,7 +5,7 @@
     rootfs.py settle FOLDER      compiles what is there, and gives everything the time of SOURCE_DATE_EPOCH
 
 The image is made of what is named here, not of a distribution minus what somebody thought of removing: what nobody has
-named, a package manager for one, is not there. Only Python's standard library is used: this runs before any package is there.
+named, a package manager for one, is not there. Only Python's standard library is used: no package is there yet.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ PROGRAMS = (
     "/usr/bin/gpgconf",
     "/usr/bin/ssh",
     "/usr/bin/ssh-keygen",
+    "/usr/bin/tini",  # process 1: takes away what is left of a git that was killed at its time limit
     "/usr/lib/git-core/git-receive-pack",
     "/usr/lib/git-core/git-remote-http",
     "/usr/lib/git-core/git-remote-https",
@@ -152,7 +153,7 @@ def _delete(path: Path) -> None:
 
 
 def lay_out(target: Path, venv: Path) -> None:
-    """A root file system in `target`: programs, and the libraries that they and the packages in `venv` are linked to."""
+    """A root file system in `target`: programs, and the libraries that they and the packages in `venv` need."""
     for name in _USRMERGED[:4]:
         (target / "usr" / name).mkdir(parents=True, exist_ok=True)
         (target / name).symlink_to(f"usr/{name}")

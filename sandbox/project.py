@@ -1,7 +1,7 @@
 """The project's own image: built from the Dockerfile with buildah, on a small Debian that debootstrap makes.
 
-No image registry is asked. The base is kept under a hash of its recipe and the image under one of all that goes into it,
-which is also its tag: two checkouts of the project beside each other never take each other's image for their own.
+No image registry is asked. The base is kept under a hash of its recipe, and the image under one of all that goes into
+it, which is also its tag: two checkouts of the project never take each other's image for their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROJECT_IMAGE = "sandbox.local/reconciler"
 """Its name without a tag. `:latest` is what `python -m sandbox image` imported last."""
 
 _SUITE = "bookworm"
-_PACKAGES = ("ca-certificates", "git", "gpg", "gpg-agent", "openssh-client", "python3", "python3-venv")
+PACKAGES = ("ca-certificates", "git", "gpg", "gpg-agent", "openssh-client", "python3", "python3-venv", "tini")
 _GOES_IN = (".dockerignore", "Dockerfile", "LICENSE", "README.md", "image", "manifests", "pyproject.toml", "reconciler")
 _EPOCH = 1767225600  # the times in it are no part of what it is: always the same
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -100,7 +100,7 @@ def is_built(sources: Path = PROJECT) -> bool:
 
 def base_key() -> str:
     """A hash of what the base is made from."""
-    return hashlib.sha256(repr((_SUITE, _PACKAGES, _MAKE_BASE)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((_SUITE, PACKAGES, _MAKE_BASE)).encode()).hexdigest()[:16]
 
 
 def image_key(sources: Path) -> str:
@@ -140,7 +140,7 @@ def _build(archive: Path, sources: Path, progress: Progress, *, cached: bool) ->
     base = f"localhost/reconciler-base:{base_key()}"
     if not _has(storage, base):
         with progress.step("image base", "debootstrap, one to two minutes"):
-            _run(_MAKE_BASE, storage, BASE=base, SUITE=_SUITE, PACKAGES=",".join(_PACKAGES))
+            _run(_MAKE_BASE, storage, BASE=base, SUITE=_SUITE, PACKAGES=",".join(PACKAGES))
     archive.parent.mkdir(parents=True, exist_ok=True)
     key = archive.stem.removeprefix("reconciler-")
     name = f"{PROJECT_IMAGE}:{key}"
