@@ -143,12 +143,6 @@ def last_end(pod: Manifest, name: str) -> str:
     return str(_status(pod, name).get("lastState", {}).get("terminated", {}).get("reason", ""))
 
 
-def started(pod: Manifest) -> bool:
-    """Whether all containers of a pod run, ready or not."""
-    statuses = pod["status"].get("containerStatuses") or []
-    return bool(statuses) and all("running" in each["state"] for each in statuses)
-
-
 def _status(pod: Manifest, name: str) -> Manifest:
     statuses: list[Manifest] = pod["status"].get("containerStatuses") or []
     return next((each for each in statuses if each["name"] == name), {})
