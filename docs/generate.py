@@ -3,8 +3,8 @@
     python -m docs.generate            writes them
     python -m docs.generate --check    writes nothing; exits with 1 if one is stale, and names it
 
-What is generated: docs/events.md (`core.event`), the phases in ARCHITECTURE.md (`core.phase`), and
-config/reconciler.schema.json and config/app.schema.json (`app.settings`).
+What is generated: docs/events.md (`core.event`), docs/metrics.md (`adapters.metrics.catalog`), the phases in
+ARCHITECTURE.md (`core.phase`), and config/reconciler.schema.json and config/app.schema.json (`app.settings`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # for `python docs/generate.py`
 
+from reconciler.adapters.metrics import catalog  # noqa: E402
 from reconciler.app.settings import app_schema, schema  # noqa: E402
 from reconciler.core import event, phase  # noqa: E402
 
@@ -29,6 +30,7 @@ def generated(root: Path = ROOT) -> Mapping[str, str]:
     architecture = (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
     return {
         "docs/events.md": event.document(),
+        "docs/metrics.md": catalog.document(),
         "ARCHITECTURE.md": between_markers(architecture, phases()),
         "config/reconciler.schema.json": schema(),
         "config/app.schema.json": app_schema(),

@@ -16,6 +16,10 @@ from reconciler.core.model import Desired, Manifest
 from reconciler.core.revert import Revert
 from reconciler.core.strictyaml import Key
 
+CALL_SECONDS = 20.0
+"""Within which every call of `Cluster` that asks the API server ends, one way or the other: two requests at most, of
+10 s each. (`synced` and `follow` wait for watches, and may wait for ever.)"""
+
 
 class Repository(Protocol):
     """One ref of one Git repository, read as objects; nothing is ever checked out.
@@ -273,6 +277,50 @@ class Clock(Protocol):
         """Seconds since the epoch."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds since some moment, unmoved by corrections of the clock: for durations within this process alone."""
+        ...
+
     def jitter(self, seconds: float) -> float:
         """`seconds`, varied at random by up to a tenth either way."""
+        ...
+
+
+class Pulse(Protocol):
+    """Where one long-lived task says by when it will have got on. What says nothing any more, hangs: see `/livez`."""
+
+    def due_within(self, seconds: float) -> None:
+        """It will be heard of again in that time; what it said before does not count any more."""
+        ...
+
+    def at_rest(self) -> None:
+        """It waits for something that may never come, or has ended: it owes nothing."""
+        ...
+
+
+class Meter(Protocol):
+    """What is counted and timed besides events. Every method returns at once and raises nothing; times are seconds.
+
+    Names that come from Git, from the cluster or from the network are no labels here: `resource` and `verb` are of
+    fixed tables, a `source` is of the configuration.
+    """
+
+    def turned(self, seconds: float, ok: bool) -> None:
+        """An app's turn took so long; not `ok`: it ended by an error."""
+        ...
+
+    def waited(self, seconds: float) -> None:
+        """Between an app's wake-up and the beginning of its turn."""
+        ...
+
+    def source_failed(self, source: str) -> None:
+        """A look at a source failed: each, also those that are told once."""
+        ...
+
+    def requested(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """A request to the API server was answered (or, `code` being `error`, was not)."""
+        ...
+
+    def watch_restarted(self, resource: str) -> None:
+        """A watch has to be begun anew by a list, after it ended by an error."""
         ...

@@ -79,6 +79,7 @@ class Scene:
         apps: Iterable[Mapping[str, Any]] = (),
         sources: Iterable[Mapping[str, Any]] = (),
         webhook: Mapping[str, Any] | None = None,
+        monitoring: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         """Writes the configuration file: the given apps and sources, else the one app with `settings`."""
@@ -87,6 +88,7 @@ class Scene:
             "apps": list(apps) or [self.app(**settings)],
         }
         held |= {"webhook": dict(webhook)} if webhook else {}
+        held |= {"monitoring": dict(monitoring)} if monitoring else {}
         fresh = self.config.with_suffix(".new")
         fresh.write_text(yaml.safe_dump(held, sort_keys=False))
         fresh.replace(self.config)

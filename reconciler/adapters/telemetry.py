@@ -69,8 +69,8 @@ class EventLog:
         self._logger = make_logger(stream or sys.stdout)
         self._refused: set[str] = set()
         self._queue: asyncio.Queue[tuple[Manifest, Event, float]] = asyncio.Queue(_QUEUE_LIMIT)
-        self.heard: Callable[[Event], None] = lambda _: None
-        """Is given every event, after it was written. It must return at once, and not raise."""
+        self.listeners: list[Callable[[Event], None]] = []
+        """Each is given every event, after it was written. It must return at once, and not raise."""
 
     def emit(self, event: Event, about: Manifest | None = None) -> None:
         """See `ports.Telemetry`."""
@@ -79,7 +79,8 @@ class EventLog:
         if about is not None and event.spec.on_service and self._post:
             with suppress(asyncio.QueueFull):
                 self._queue.put_nowait((about, event, self._now()))
-        self.heard(event)
+        for heard in self.listeners:
+            heard(event)
 
     async def run(self) -> None:
         """Writes queued events to the cluster, for ever; what the cluster refuses is let go, and told once."""

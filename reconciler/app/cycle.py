@@ -94,6 +94,8 @@ class Cycle:
     told: _Told = field(init=False)
     held: Callable[[], str] = lambda: ""
     ownership: Ownership = field(default_factory=Alone)
+    switched_at: float | None = None
+    """When (epoch seconds) traffic last moved, as far as was seen."""
     _eyes: Eyes = field(init=False)
     _teller: Teller = field(init=False)
     _executor: Executor = field(init=False)
@@ -157,6 +159,7 @@ class Cycle:
         except Invalid:
             await self._watch()
             raise
+        self._note_switch(observed)
         if await self._take_over(observed):
             return Outcome(made, acted=True)
         others = self._others(observed)
@@ -185,6 +188,7 @@ class Cycle:
         """Goes on with the analysis after a switch, though what Git says by now cannot be used: somebody's mistake
         there must not leave clients on a version that fails."""
         observed = await self._eyes.see_cluster()
+        self._note_switch(observed)
         active, now = await self._eyes.see_on_trial(observed), self.clock.now()
         if active is None or observed.front is None or await self._take_over(observed):
             return
@@ -209,6 +213,10 @@ class Cycle:
         told = {"app": self.app.name, "namespace": self.app.namespace, "holder": holder}
         self.telemetry.emit(event("app_taken_over", from_holder=owner_on(front.live) or None, **told))
         return True
+
+    def _note_switch(self, observed: Observed) -> None:
+        active = observed.front.memory.active if observed.front else None
+        self.switched_at = active.since if active else None
 
     async def _execute(self, step: _Unanswered, about: Manifest | None) -> None:
         try:

@@ -7,7 +7,7 @@ promotion too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
@@ -22,11 +22,15 @@ from reconciler.app.roster import Seen
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
 from reconciler.app.sources import Source
+from reconciler.app.stopwatch import Unmetered
+from reconciler.app.supervised import Supervision
 from reconciler.app.sweep import Sweep
+from reconciler.app.vitals import Vitals
 from reconciler.app.wanted import Wanted
 from reconciler.core.model import App, Manifest
+from reconciler.core.state import State
 from reconciler.errors import Invalid
-from reconciler.ports import Analysis, Clock, Cluster, Repository, Telemetry
+from reconciler.ports import Analysis, Clock, Cluster, Meter, Repository, Telemetry
 
 Part = TypeVar("Part")
 
@@ -51,15 +55,19 @@ class Daemon:
     open_repository: Callable[[SourceSettings], Repository]
     analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
     ownership: Ownership = field(default_factory=Alone)
+    meter: Meter = field(default_factory=Unmetered)
+    vitals: Vitals | None = None
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
     _watched: dict[str, _Running[AppLoop]] = field(default_factory=dict)
     _sweeps: dict[str, tuple[Sweep, asyncio.Task[None] | None]] = field(default_factory=dict)
     _wanted: Wanted = field(init=False)
+    _supervision: Supervision = field(init=False)
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self._wanted = Wanted(self.telemetry)
+        self._supervision = Supervision(self.vitals or Vitals(self.clock.monotonic))
 
     async def apply(self, settings: Settings) -> bool:
         """Brings what runs in line with `settings`: ends what left or changed, starts what is new or changed.
@@ -160,6 +168,16 @@ class Daemon:
         run = self._apps.get(app)
         return run.part.cycle.app.source if run else ""
 
+    @property
+    def namespaces(self) -> Set[str]:
+        """Where there are apps, or may be."""
+        return self._sweeps.keys()
+
+    def state(self) -> State:
+        """What gauges show."""
+        apps = tuple(run.part.state for run in self._apps.values())
+        return State(apps, tuple(run.part.state for run in self._sources.values()))
+
     def _wake_sweeps(self) -> None:
         for sweep, _ in self._sweeps.values():
             sweep.wake()
@@ -182,7 +200,7 @@ class Daemon:
         opened: dict[str, Repository] = {}
         try:
             for each in sources:
-                opened[each.name] = self.open_repository(each)
+                opened[each.name] = self._supervision.repository(self.open_repository(each), each)
         except Invalid:
             for repository in opened.values():
                 await repository.close()
@@ -192,6 +210,7 @@ class Daemon:
     def _start_source(self, settings: SourceSettings, repository: Repository, former: Source | None) -> None:
         discover = partial(self._discovered, Discovery(settings, repository)) if settings.apps else None
         source = Source(settings, repository, self.telemetry, self.clock, self._source_moved, discover)
+        source.meter = self.meter
         if former:
             source.inherit(former)
         task = self._start(f"source {settings.name}", source.run)
@@ -199,14 +218,16 @@ class Daemon:
 
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
-        cluster = guarded(self.cluster.acting_as(app.account), self.ownership, _key(app))
+        acting = self._supervision.cluster(self.cluster.acting_as(app.account), f"app {app.name}")
+        cluster = guarded(acting, self.ownership, _key(app))
         analyst = self.analysis(partial(self.wake_app, app.name))
         cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock, analyst)
         cycle.ownership = self.ownership
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)
-        loop = AppLoop(cycle, self.telemetry, self.clock, partial(self._tip_of, app.name, source), source.ask)
+        tip = partial(self._tip_of, app.name, source)
+        loop = AppLoop(cycle, self.telemetry, self.clock, tip, source.ask, meter=self.meter)
         loop.turned = partial(self._turned, app.name, loop, [None])
         self._apps[app.name] = _Running(app, loop, self._start(f"app {app.name}", loop.run))
 
@@ -215,11 +236,10 @@ class Daemon:
         found = {name for each in settings.sources if each.apps for name in each.namespaces}
         found |= {each.namespace for each in settings.apps} | {namespace for namespace, _ in self._wanted.left}
         for name in sorted(found - self._sweeps.keys()):
-            writer = partial(self._writer, name)
-            self._sweeps[name] = (
-                Sweep(name, self.cluster, self.telemetry, self.clock, self._judge, self._wanted.forget, writer),
-                None,
-            )
+            cluster = self._supervision.cluster(self.cluster, f"sweep {name}")
+            writer = partial(self._writer, cluster, name)
+            sweep = Sweep(name, cluster, self.telemetry, self.clock, self._judge, self._wanted.forget, writer)
+            self._sweeps[name] = sweep, None
         self._start_sweeps()
         self._wake_sweeps()
 
@@ -231,8 +251,8 @@ class Daemon:
         await _cancel([task for _, task in self._sweeps.values() if task])
         self._sweeps = {name: (sweep, None) for name, (sweep, _) in self._sweeps.items()}
 
-    def _writer(self, namespace: str, name: str) -> Cluster:
-        return guarded(self.cluster, self.ownership, key_of(namespace, name))
+    def _writer(self, cluster: Cluster, namespace: str, name: str) -> Cluster:
+        return guarded(cluster, self.ownership, key_of(namespace, name))
 
     def _judge(self, namespace: str, name: str, objects: Sequence[Manifest]) -> Verdict:
         if not self.ownership.owns(key_of(namespace, name)):

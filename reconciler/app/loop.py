@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 
 from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Cycle, Outcome, Tip
+from reconciler.app.stopwatch import Stopwatch, Unmetered
 from reconciler.core.event import Event, event
 from reconciler.core.model import Manifest
+from reconciler.core.state import AppState
 from reconciler.errors import Conflict, Invalid, Permanent, ReconcilerError, Transient
-from reconciler.ports import Clock, Telemetry
+from reconciler.ports import Clock, Meter, Telemetry
 
 _BUSY_LIMIT = 20
 """Cycles in a row that all changed something. A promotion takes about five; more is a fight with another writer."""
@@ -70,20 +72,32 @@ class AppLoop:
     error: ReconcilerError | None = None
     outcome: Outcome | None = None
     seen: str | None = None
+    meter: Meter = field(default_factory=Unmetered)
+    _stopwatch: Stopwatch = field(init=False)
     _told: tuple[str, tuple[object, ...]] | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _back_off: BackOff = field(default_factory=BackOff)
     _busy: int = 0
 
+    def __post_init__(self) -> None:
+        self._stopwatch = Stopwatch(self.clock, self.meter)
+
     def wake(self) -> None:
         """Something changed in the cluster: look afresh. Any number of wake-ups before the next cycle are one."""
+        self._stopwatch.woken()
         self._woken.set()
 
     def wake_for_git(self) -> None:
         """Git says something new: look afresh, also while a failure is being waited out."""
         self._news.set()
-        self._woken.set()
+        self.wake()
+
+    @property
+    def state(self) -> AppState:
+        """What gauges show of it."""
+        app, cycle = self.cycle.app, self.cycle
+        return AppState(app.name, app.namespace, cycle.told.phase, cycle.switched_at, self._stopwatch.queued)
 
     @property
     def gave_up(self) -> bool:
@@ -96,11 +110,15 @@ class AppLoop:
         while True:
             self._woken.clear()
             self._news.clear()
+            self._stopwatch.taken()
             pause = await self.turn()
             self.turned()
             if until(self):
                 return
-            if not await set_within(self._news, pause.firm):
+            self._stopwatch.held(pause.firm > 0)
+            news = await set_within(self._news, pause.firm)
+            self._stopwatch.held(False)
+            if not news:
                 await set_within(self._woken, pause.total - pause.firm)
 
     async def turn(self) -> Pause:
@@ -110,10 +128,13 @@ class AppLoop:
         if tip is None:
             return Pause(_NEVER)
         self.seen = tip.commit
+        began = self._stopwatch.begun()
         try:
             outcome = await self.cycle.run(tip)
         except ReconcilerError as error:
+            self._stopwatch.ended(began, isinstance(error, Conflict))
             return self._failed(error, tip)
+        self._stopwatch.ended(began, True)
         return self._succeeded(outcome)
 
     def _succeeded(self, outcome: Outcome) -> Pause:

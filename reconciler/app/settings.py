@@ -1,6 +1,7 @@
 """The configuration file: what it may hold, and how it becomes values of the core.
 
-The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_notifications`) are the format;
+The models (`settings_source`, `settings_app`, `settings_webhook`, `settings_monitoring`,
+`settings_notifications`) are the format;
 `config/reconciler.schema.json` is generated from them (`python -m reconciler.app.settings >
 config/reconciler.schema.json`). What a model cannot say (names that must be unique, sources that must exist) is in
 `settings_checks`.
@@ -21,6 +22,7 @@ from reconciler.app.settings_app import AppFileModel, AppModel, app_of
 from reconciler.app.settings_availability import AvailabilityModel, AvailabilitySettings, availability_of
 from reconciler.app.settings_checks import Problem, collect, described, report
 from reconciler.app.settings_fields import Model
+from reconciler.app.settings_monitoring import MonitoringModel, MonitoringSettings, monitoring_of
 from reconciler.app.settings_notifications import CHANNELS_LIMIT, ChannelModel, ChannelSettings, channels_of
 from reconciler.app.settings_source import SourceModel, SourceSettings, source_of
 from reconciler.app.settings_webhook import WebhookModel, WebhookSettings, webhook_of
@@ -44,6 +46,7 @@ class Settings:
     prometheus: PrometheusServer | None = None
     notifications: tuple[ChannelSettings, ...] = ()
     high_availability: AvailabilitySettings | None = None
+    monitoring: MonitoringSettings | None = None
 
 
 def load_settings(path: Path) -> Settings:
@@ -93,7 +96,8 @@ def parse_settings(text: str, where: str) -> Settings:
     prometheus = prometheus_of(model.prometheus) if model.prometheus else None
     notifications = channels_of(model.notifications, Passage(document, ("notifications",)))
     availability = availability_of(model.high_availability) if model.high_availability else None
-    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications, availability)
+    monitoring = monitoring_of(model.monitoring) if model.monitoring else None
+    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications, availability, monitoring)
 
 
 def _without_server(model: _File) -> list[Problem]:
@@ -137,6 +141,9 @@ class _File(Model):
     apps: list[AppModel] = Field(description="What to release.")
     webhook: WebhookModel | None = Field(
         default=None, description="Where Git hosts may say that there is something new."
+    )
+    monitoring: MonitoringModel | None = Field(
+        default=None, description="Where the kubelet and Prometheus may ask how the daemon is."
     )
     prometheus: PrometheusModel | None = Field(
         default=None, description="The Prometheus that checks ask unless they name another."

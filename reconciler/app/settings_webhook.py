@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from reconciler.app.settings_address import host_and_port, wrong_address
 from reconciler.app.settings_fields import Model, Name, rule
 from reconciler.core.webhook import Kind
-
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +29,6 @@ class WebhookSettings:
     host: str
     port: int
     receivers: tuple[ReceiverSettings, ...]
-
-
-def _wrong_address(value: str) -> str:
-    found = _ADDRESS.fullmatch(value)
-    if not found:
-        return "must be HOST:PORT, like `127.0.0.1:9292`; every interface is `0.0.0.0:9292` or `[::]:9292`"
-    return "" if int(found["port"]) <= 65535 else "has a port over 65535"
 
 
 def _wrong_file(value: str) -> str:
@@ -60,7 +51,7 @@ class _Receiver(Model):
 class WebhookModel(Model):
     """Where Git hosts may say that there is something new. Not given: no port is opened."""
 
-    address: Annotated[str, rule(_wrong_address)] = Field(
+    address: Annotated[str, rule(wrong_address)] = Field(
         default="127.0.0.1:9292", description="HOST:PORT to listen on, without TLS."
     )
     receivers: list[_Receiver] = Field(min_length=1, description="Who is listened to.")
@@ -68,9 +59,7 @@ class WebhookModel(Model):
 
 def webhook_of(model: WebhookModel) -> WebhookSettings:
     """What the model says."""
-    found = _ADDRESS.fullmatch(model.address)
-    assert found
     receivers = (
         ReceiverSettings(each.name, Kind(each.type), each.secret_file, tuple(each.sources)) for each in model.receivers
     )
-    return WebhookSettings(found["host"].strip("[]"), int(found["port"]), tuple(receivers))
+    return WebhookSettings(*host_and_port(model.address), tuple(receivers))

@@ -10,11 +10,13 @@ from reconciler.app.backoff import BackOff
 from reconciler.app.cycle import Tip
 from reconciler.app.lineage import TODO, UNTOUCHED, Lineage, told
 from reconciler.app.settings_source import ForcePush, SourceSettings
+from reconciler.app.stopwatch import Unmetered
 from reconciler.core.address import masked
 from reconciler.core.event import event
 from reconciler.core.gitref import RefKind
+from reconciler.core.state import SourceState
 from reconciler.errors import ReconcilerError, Unverified
-from reconciler.ports import Clock, Repository, Telemetry
+from reconciler.ports import Clock, Meter, Repository, Telemetry
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Source:
     discover: Callable[[str], Awaitable[None]] | None = None
     tip: Tip | None = None
     error: ReconcilerError | None = None
+    meter: Meter = field(default_factory=Unmetered)
     _asked: bool = False
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _back_off: BackOff = field(default_factory=BackOff)
@@ -40,15 +43,22 @@ class Source:
     _refused: str = ""
     _described: str = ""
     _lineage: Lineage = field(init=False)
+    _read_at: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self._read_at = self.clock.monotonic()
         self._lineage = Lineage(self.settings, self.repository)
 
     def inherit(self, former: Source) -> None:
         """Takes over what a former source read, if it read the same by the same rules."""
         mine, its = self.settings, former.settings
         if replace(its, suspend=mine.suspend, interval=mine.interval, timeout=mine.timeout) == mine:
-            self.tip = former.tip
+            self.tip, self._read_at = former.tip, former._read_at
+
+    @property
+    def state(self) -> SourceState:
+        """What gauges show of it."""
+        return SourceState(self.settings.name, self.clock.monotonic() - self._read_at)
 
     @property
     def unreliable(self) -> str | None:
@@ -169,6 +179,7 @@ class Source:
         return {"reason": reason, "untouched": untouched, "todo": "Set suspend: false to go on"}
 
     def _failed(self, error: ReconcilerError, began: float) -> float:
+        self.meter.source_failed(self.settings.name)
         delay = self.clock.jitter(self._back_off.failed(error))
         if self.error is None or self.error.args != error.args:
             detail = {"reason": error.located, "untouched": error.untouched, "todo": error.todo}
@@ -182,6 +193,7 @@ class Source:
         if self._failing_since is not None:
             self._emit("source_recovered", commit=commit, duration=round(began - self._failing_since, 3))
         self.error, self._failing_since = None, None
+        self._read_at = self.clock.monotonic()
         self._back_off.succeeded()
 
     def _emit(self, name: str, **fields: object) -> None:

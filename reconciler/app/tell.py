@@ -64,15 +64,20 @@ class Teller:
             case CreateFront():
                 kind = action.manifest["kind"]
                 why = f"there was no {kind}, and commit {desired.commit[:12]} wants {desired.version}"
-                self._switched(desired, about, action, None, action.began, why)
+                self._switched(desired, about, action, None, self._since(action.began), why)
             case Follow():
-                self._switched(desired, about, action, None, self.clock.now(), action.reason)
+                self._switched(desired, about, action, None, None, action.reason)
             case Switch():
-                self._switched(desired, about, action, action.source, action.began, action.reason)
+                took = self._since(action.began)
+                self._switched(desired, about, action, action.source, took, action.reason)
                 if action.rollback:
-                    self._rolled_back(desired, about, action)
+                    self._rolled_back(desired, about, action, took)
                 if action.rejection:
                     self._led_back(action.rejection, action.source, desired, about)
+
+    def _since(self, began: float) -> float:
+        """Seconds until now, when the write has been answered."""
+        return round(max(self.clock.now() - began, 0.0), 3)
 
     def emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
         """An event about the desired revision."""
@@ -113,18 +118,17 @@ class Teller:
         about: Manifest | None,
         action: CreateFront | Switch | Follow,
         source: Active | None,
-        began: float,
+        took: float | None,
         reason: str,
     ) -> None:
         to = action.to
-        took = round(max(to.since - began, 0.0), 3)
-        fields = {**who(desired), **came_from(source), "objects": _moved(action), "duration": took, "reason": reason}
+        fields = {**who(desired), **came_from(source), "objects": _moved(action), "reason": reason}
+        fields |= {"duration": took} if took is not None else {}
         if (lead := _lead(action)) is not None:
             fields["lead_time"] = lead
         self.telemetry.emit(event("switched", **{**fields, **_named(to)}), about)
 
-    def _rolled_back(self, desired: Desired, about: Manifest | None, action: Switch) -> None:
-        took = round(action.to.since - action.began, 3)
+    def _rolled_back(self, desired: Desired, about: Manifest | None, action: Switch, took: float) -> None:
         fields = {**who(desired), **_named(action.to), **came_from(action.source)}
         self.telemetry.emit(event("rolled_back", **fields, duration=took, reason=action.reason), about)
 

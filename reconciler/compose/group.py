@@ -20,6 +20,8 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.membership import Hooks, Membership
 from reconciler.app.ownership import key_of
 from reconciler.app.settings_availability import AvailabilitySettings
+from reconciler.app.supervised import SupervisedLeases
+from reconciler.compose.monitor import Monitor
 from reconciler.compose.wiring import Work
 from reconciler.core.event import Event
 from reconciler.errors import Invalid
@@ -67,16 +69,23 @@ class Group:
 
 
 def member_of(
-    settings: AvailabilitySettings, api: client.ApiClient, daemon: Daemon, log: EventLog, clock: SystemClock
+    settings: AvailabilitySettings,
+    api: client.ApiClient,
+    daemon: Daemon,
+    log: EventLog,
+    clock: SystemClock,
+    monitor: Monitor,
 ) -> Membership:
     """This process as a member. In a pod it goes by the pod's name, which no other process has at the same time;
     elsewhere by one that it makes up. Raises `Invalid` if it is not known in which namespace the Leases are to be."""
     name = os.environ.get("POD_NAME") or f"{_hostname()}-{secrets.token_hex(4)}"
     namespace = settings.namespace or os.environ.get("POD_NAMESPACE") or _pod_namespace()
-    leases = KubernetesLeases(api, namespace, settings.group, clock.now)
+    leases = KubernetesLeases(api, namespace, settings.group, clock.now, monitor.of_watches)
     hooks = Hooks(daemon.surrender, daemon.rebalance, daemon.wake_source)
     holder = f"{name}_{secrets.token_hex(4)}"
-    member = Membership(name, holder, leases, log, clock.elapsed, settings.lease_duration, hooks)
+    member = Membership(
+        name, holder, SupervisedLeases(leases, monitor.vitals), log, clock.elapsed, settings.lease_duration, hooks
+    )
     leases.on_failure = member.failed
     return member
 

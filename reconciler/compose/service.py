@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from reconciler import __version__
@@ -27,25 +28,32 @@ from reconciler.app.settings_availability import AvailabilitySettings
 from reconciler.app.settings_source import (
     SourceSettings,
 )
+from reconciler.app.vitals import CONFIGURATION_SECONDS, Check, Owed
 from reconciler.compose.group import Group, member_of
+from reconciler.compose.monitor import Monitor, Readiness
 from reconciler.compose.wiring import Options, Work, channel_address, prober_of, repository_of, spawn
 from reconciler.core.address import is_local
 from reconciler.core.event import Event, event
 from reconciler.core.gitref import RefKind
 from reconciler.core.model import App
 from reconciler.core.probe import PrometheusServer
+from reconciler.core.state import State
 from reconciler.errors import Invalid, ReconcilerError, Transient
+from reconciler.web.monitoring import Monitoring
 from reconciler.web.webhook import Webhooks
 
 
 async def run_daemon(options: Options) -> None:
     """Runs until SIGTERM or SIGINT. Raises `Invalid` if configuration or credentials are unusable at the start."""
     settings = load_settings(options.config)
-    api = await connect(options.kubeconfig, options.context)
     clock = SystemClock()
     running = _Running(options, clock)
-    cluster = KubernetesCluster(api, running.wake_app, running.outage, running.recovery, running.spawn, clock.now)
-    running.log = EventLog(clock.now, cluster.post_event)
+    monitor = running.monitor
+    api = await connect(options.kubeconfig, options.context, monitor.of_requests)
+    told = running.wake_app, running.outage, running.recovery
+    cluster = KubernetesCluster(api, *told, running.spawn, clock.now, monitor.of_watches)
+    running.synced = cluster.was_synced
+    running.log = EventLog(clock.now, monitor.poster(cluster).post_event)
     mirrors, prober = Mirrors(options.data_dir), prober_of(api, lambda: running.prometheus, clock, running.permit)
     running.daemon = Daemon(
         cluster,
@@ -53,9 +61,11 @@ async def run_daemon(options: Options) -> None:
         clock,
         lambda source: repository_of(source, mirrors, cluster),
         lambda wake: Analyst(prober, running.log, clock, wake),
+        meter=monitor.metrics,
+        vitals=monitor.vitals,
     )
     if settings.high_availability:
-        member = member_of(settings.high_availability, api, running.daemon, running.log, clock)
+        member = member_of(settings.high_availability, api, running.daemon, running.log, clock, monitor)
         running.daemon.ownership = running.group.membership = member
     try:
         await running.run(settings)
@@ -78,6 +88,9 @@ class _Running:
     look_again: float = _LOOK_AGAIN
     prometheus: PrometheusServer | None = None
     group: Group = field(default_factory=Group)
+    synced: Callable[[str], bool] = lambda _: True
+    """Whether it was ever known what the cluster holds in a namespace."""
+    monitor: Monitor = field(init=False)
     daemon: Daemon = field(init=False)
     log: EventLog = field(init=False)
     _out_since: dict[str, float] = field(default_factory=dict)
@@ -85,11 +98,25 @@ class _Running:
     _available_by: AvailabilitySettings | None = None
     _files: FileWatcher = field(init=False)
     _webhooks: Webhooks = field(init=False)
+    _monitoring: Monitoring = field(init=False)
+    _pulse: Owed = field(init=False)
     _notifier: Notifier = field(init=False)
     _wanted: dict[str, SourceSettings] = field(default_factory=dict)
     _watches: dict[str, Watch] = field(default_factory=dict)
     _reload: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def __post_init__(self) -> None:
+        readiness = Readiness(lambda: self.daemon.namespaces, lambda namespace: self.synced(namespace), self._joined)
+        self.monitor = Monitor(self.clock, self._state, readiness)
+        self._pulse = self.monitor.vitals.pulse(Check.CONFIGURATION, "configuration")
+
+    def _joined(self) -> bool:
+        return self.group.membership is None or self.group.membership.joined
+
+    def _state(self) -> State:
+        member = self.group.membership
+        return replace(self.daemon.state(), members=len(member.members) if member else None)
 
     def spawn(self, name: str, work: Work) -> asyncio.Task[None]:
         """Starts a task that goes on for ever, bugs notwithstanding."""
@@ -105,13 +132,15 @@ class _Running:
         self._webhooks = Webhooks(self._pushed, self.log, self.clock, read_secret)
         source_of, address = self.daemon.source_of, partial(channel_address, self.daemon.cluster)
         self._notifier = Notifier(self.log, self.clock, self.spawn, source_of, address, open_service)
-        self.log.heard = self._tell
+        self.log.listeners += [self.monitor.metrics.heard, self._tell]
+        self._monitoring = self.monitor.answers(self.log)
         self._listen()
         events = self.spawn("events", self.log.run)
         try:
             self._available_by = settings.high_availability
             await self._apply(settings)
             self.group.begin(self.spawn)
+            self.monitor.readiness.configured = True
             self.log.emit(event("started", daemon_version=__version__, **self._summary(settings)))
             self._want(settings)
             reason = await self._stopped_while_reloading()
@@ -127,6 +156,7 @@ class _Running:
             await self._notifier.close()
             await _ended(events)
             self._files.close()
+            await self._monitoring.close()
 
     async def _stopped_while_reloading(self) -> str:
         configuration = self.spawn("configuration", self._reload_for_ever)
@@ -170,6 +200,7 @@ class _Running:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
 
     def _end(self, reason: str) -> None:
+        self.monitor.readiness.stopping = True
         if not self._stop.done():
             self._stop.set_result(reason)
 
@@ -199,12 +230,18 @@ class _Running:
     async def _apply(self, settings: Settings) -> bool:
         """Brings what runs in line with the settings, or leaves all as it was and raises."""
         self._require_same_group(settings)
-        before = self._webhooks.settings
-        changed = await self._webhooks.apply(settings.webhook)
+        with self._pulse.within(CONFIGURATION_SECONDS):
+            return await self._take_over(settings)
+
+    async def _take_over(self, settings: Settings) -> bool:
+        monitoring, webhook = self._monitoring.settings, self._webhooks.settings
+        changed = await self._monitoring.apply(settings.monitoring)  # first: who waits for the start may ask
         try:
+            changed |= await self._webhooks.apply(settings.webhook)
             changed |= await self.daemon.apply(settings)
-        except Invalid:
-            await self._webhooks.apply(before)
+        except (Invalid, Transient):
+            await self._webhooks.apply(webhook)
+            await self._monitoring.apply(monitoring)
             raise
         changed |= self.prometheus != settings.prometheus
         self.prometheus = settings.prometheus

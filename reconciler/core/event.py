@@ -121,6 +121,7 @@ EVENTS: Mapping[str, Spec] = {
         (*_SOURCE, "commit", "from_commit", *_WHY),
         Level.ERROR,
     ),
+    "monitoring_opened": Spec("`/livez`, `/readyz` and `/metrics` are answered at this address.", ("address",)),
     "webhook_opened": Spec("Webhooks are listened to at this address.", ("address",)),
     "webhook_received": Spec("A sender that knows the secret woke the source.", ("receiver", "source")),
     "webhook_refused": Spec(
@@ -258,8 +259,8 @@ EVENTS: Mapping[str, Spec] = {
     ),
     "switched": Spec(
         "Traffic moved: the Service's selector, with those of the app's further Services, or the Ingress' backends. "
-        "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit to the "
-        "patch.",
+        "`objects`: what was moved, in that order. `duration`: from the claim of the revision for this commit until "
+        "the patch was answered; absent where a Service was only led after the others.",
         (*_WHO, "from_revision", "from_version", "objects", "duration", "lead_time", "reason"),
         on_service=True,
     ),
@@ -361,6 +362,11 @@ EVENTS: Mapping[str, Spec] = {
     "app_taken_over": Spec(
         "This daemon looks after the app from now on: what a former one still sends for it will fail.",
         ("app", "namespace", "holder", "from_holder"),
+    ),
+    "task_hung": Spec(
+        "A task was not heard of when it should have been, whatever Git or the API server do: `/livez` fails for it.",
+        ("task", *_WHY),
+        Level.ERROR,
     ),
     "bug": Spec(
         "Something happened that nobody foresaw. What it happened in begins anew; please report it.",

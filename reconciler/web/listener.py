@@ -30,6 +30,8 @@ class Limits:
     lingering_seconds: float = 1.0
     """How long a body that was refused is still taken in, unread: else its sender would not see the answer."""
     closing_seconds: float = 0.2
+    oldest_goes: bool = False
+    """With too many connections: whether the oldest is cut off, rather than the newest turned away."""
 
 
 class Refused(Exception):
@@ -86,9 +88,11 @@ def _too_large(limits: Limits) -> Refused:
 
 
 class Listener:
-    """An open port. `told` hears what never reaches `handler`: (reason, what a bug of ours looks like or '')."""
+    """An open port. `told` hears what never reaches `handler`: (reason, what a bug of ours looks like or ''). `setting`
+    is the field of the configuration that says where it is."""
 
-    def __init__(self, handler: Handler, told: Callable[[str, str], None], limits: Limits) -> None:
+    def __init__(self, handler: Handler, told: Callable[[str, str], None], limits: Limits, setting: str) -> None:
+        self._setting = setting
         self._limits = limits
         self._told = told
         self._server = _Server(handler, told, limits)
@@ -104,7 +108,7 @@ class Listener:
         try:
             self._socket = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=128)
         except OSError as error:
-            raise _cannot_listen(host, port, error) from None
+            raise _cannot_listen(f"{self._setting} {shown(host, port)}", error) from None
 
     @property
     def address(self) -> str:
@@ -120,10 +124,67 @@ class Listener:
             await self._server.shutdown(self._limits.closing_seconds)
 
     def _accept(self) -> asyncio.Protocol:
-        if len(self._server.connections) < self._limits.connections:
+        if len(self._server.connections) < self._limits.connections or self._made_room():
             return self._server()
         self._told("there are too many connections", "")
         return _TurnedAway()
+
+    def _made_room(self) -> bool:
+        """Cuts off the connection that has lasted longest, if that is how it is to be."""
+        if self._limits.oldest_goes:
+            transport = self._server.connections[0].transport
+            if transport is not None:
+                transport.abort()
+            return True
+        return False
+
+
+class Door:
+    """A port that may be opened, moved and closed while the daemon runs. `make` gives a listener for it, `opened` is
+    told where it listens."""
+
+    def __init__(self, make: Callable[[], Listener], opened: Callable[[str], None]) -> None:
+        self._make, self._opened = make, opened
+        self._at: tuple[str, int] | None = None
+        self._listener: Listener | None = None
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT that is listened on, or ''."""
+        return self._listener.address if self._listener else ""
+
+    async def move(self, to: tuple[str, int] | None) -> None:
+        """Listens at host and port `to` (None: nowhere) instead of where it did. The new port is opened before the old
+        one is closed, unless they are the same one, on other addresses.
+
+        Raises what `Listener.open` raises, with all as it was before.
+        """
+        at, old = self._at, self._listener
+        if to == at and (old or to is None):
+            return
+        in_its_place = to is not None and at is not None and to[1] == at[1] != 0
+        if in_its_place and old:
+            await old.close()
+        try:
+            self._listener = await self._open(to)
+        except (Invalid, Transient):
+            self._listener = await self._open(at) if in_its_place else old
+            raise
+        self._at = to
+        if old:
+            await old.close()
+
+    async def close(self) -> None:
+        """Listens no more."""
+        await self.move(None)
+
+    async def _open(self, to: tuple[str, int] | None) -> Listener | None:
+        if to is None:
+            return None
+        listener = self._make()
+        await listener.open(*to)
+        self._opened(listener.address)
+        return listener
 
 
 class _TurnedAway(asyncio.Protocol):
@@ -176,8 +237,7 @@ def shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> Transient | Invalid:
-    where = f"webhook.address {shown(host, port)}"
+def _cannot_listen(where: str, error: OSError) -> Transient | Invalid:
     if error.errno == errno.EADDRINUSE:
         todo = "End the program that uses it, or choose another"
         return Transient("cannot listen there: the address is in use", where=where, todo=todo)

@@ -15,10 +15,10 @@ from aiohttp import web
 from reconciler.app.settings_webhook import ReceiverSettings, WebhookSettings
 from reconciler.core.event import event
 from reconciler.core.webhook import SIGNED_BY, identity, is_ping, is_signed, verify, wrong_secret
-from reconciler.errors import Invalid, ReconcilerError, Transient
+from reconciler.errors import Invalid, ReconcilerError
 from reconciler.ports import Clock, Telemetry
 from reconciler.web.bounds import Bucket, Seen, Tally
-from reconciler.web.listener import Limits, Listener, Refused, answer, body_of, require_small
+from reconciler.web.listener import Door, Limits, Listener, Refused, answer, body_of, require_small
 
 PATH = "/hook/"
 
@@ -53,15 +53,21 @@ class Webhooks:
     read_secret: ReadSecret
     limits: Limits = field(default_factory=Limits)
     settings: WebhookSettings | None = None
-    _listener: Listener | None = None
+    _door: Door = field(init=False)
     _receivers: dict[str, _Receiver] = field(default_factory=dict)
     _strays: Bucket = field(default_factory=_bucket)
     _tally: Tally = field(default_factory=lambda: Tally(_TOLD_EVERY))
 
+    def __post_init__(self) -> None:
+        self._door = Door(self._listener, lambda at: self.telemetry.emit(event("webhook_opened", address=at)))
+
+    def _listener(self) -> Listener:
+        return Listener(self._answer, self._unreadable, self.limits, "webhook.address")
+
     @property
     def address(self) -> str:
         """HOST:PORT that is listened on, or ''."""
-        return self._listener.address if self._listener else ""
+        return self._door.address
 
     async def apply(self, settings: WebhookSettings | None) -> bool:
         """Brings what is listened to in line with `settings`. Receivers that did not change forget nothing.
@@ -73,42 +79,16 @@ class Webhooks:
             return False
         for each in settings.receivers if settings else ():
             self._secret(each)
-        await self._listen(settings)
+        await self._door.move((settings.host, settings.port) if settings else None)
         former, self.settings = self._receivers, settings
         self._receivers = _renewed(former, settings.receivers if settings else ())
         return True
 
     async def close(self) -> None:
         """Ends it; tells what was counted and not told."""
-        if self._listener:
-            await self._listener.close()
-            self._listener = None
+        await self._door.close()
         for (receiver, reason), count in self._tally.rest().items():
             self._tell_refused(receiver, reason, count)
-
-    async def _listen(self, settings: WebhookSettings | None) -> None:
-        """The new port is opened before the old one is closed, unless they are the same one, on other addresses."""
-        before, old = self.settings, self._listener
-        if settings and before and (settings.host, settings.port) == (before.host, before.port):
-            return
-        in_its_place = settings is not None and before is not None and settings.port == before.port != 0
-        if in_its_place and old:
-            await old.close()
-        try:
-            self._listener = await self._opened(settings)
-        except (Invalid, Transient):
-            self._listener = await self._opened(before) if in_its_place else old
-            raise
-        if old:
-            await old.close()
-
-    async def _opened(self, settings: WebhookSettings | None) -> Listener | None:
-        if settings is None:
-            return None
-        listener = Listener(self._answer, self._unreadable, self.limits)
-        await listener.open(settings.host, settings.port)
-        self.telemetry.emit(event("webhook_opened", address=listener.address))
-        return listener
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         name = ""

@@ -15,5 +15,8 @@ class FakeClock:
         self.time += 0.000_001  # no two moments are the same
         return self.time
 
+    def monotonic(self) -> float:
+        return self.time
+
     def jitter(self, seconds: float) -> float:
         return seconds

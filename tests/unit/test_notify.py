@@ -51,7 +51,7 @@ class Bench:
         self.secrets: dict[str, Mapping[str, bytes]] = {}
         quick = lambda: BackOff(0.01, 0.02)  # noqa: E731
         self.notifier = Notifier(self.log, self.clock, self._spawn, lambda _: "main", self._read, open_service, quick)
-        self.log.heard = self.notifier.offer
+        self.log.listeners.append(self.notifier.offer)
 
     def _spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return asyncio.create_task(keep_going(name, work, self.log, self.clock), name=name)

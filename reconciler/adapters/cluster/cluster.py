@@ -16,7 +16,7 @@ from reconciler.adapters.cluster.following import Following
 from reconciler.adapters.cluster.kinds import KINDS, WATCHED, Kind
 from reconciler.adapters.cluster.requests import is_write, send
 from reconciler.adapters.cluster.store import Store
-from reconciler.adapters.cluster.watch import Watch
+from reconciler.adapters.cluster.watch import UNMONITORED, Monitor, Watch
 from reconciler.core.account import Account
 from reconciler.core.action import Ref
 from reconciler.core.event import Event, Level
@@ -52,9 +52,11 @@ class KubernetesCluster:
         on_recovery: Callable[[str], None],
         spawn: Spawn,
         now: Callable[[], float],
+        monitor: Monitor = UNMONITORED,
     ) -> None:
         self._api = api
         self._now = now
+        self._monitor = monitor
         self._recovered_at: dict[str, float] = {}
         self._spawn = spawn
         self._on_outage = on_outage
@@ -97,6 +99,11 @@ class KubernetesCluster:
         """See `ports.Cluster`."""
         await self._following.follow(namespace, app, wanted, known)
 
+    def was_synced(self, namespace: str) -> bool:
+        """Whether each kind that every app has was known of `namespace` at some time."""
+        watches = self._watches.get(namespace, ())
+        return bool(watches) and all(each.was_synced for each in watches)
+
     def recovered_at(self, namespace: str) -> float | None:
         """See `ports.Cluster`."""
         return self._recovered_at.get(namespace)
@@ -107,8 +114,9 @@ class KubernetesCluster:
         return self._watches[namespace]
 
     def _start(self, kind: Kind, namespace: str) -> tuple[Watch, asyncio.Task[None]]:
-        watch = Watch(self._api, kind, namespace, self._store, self._watch_failed, self._watch_recovered)
-        task = self._spawn(f"watch {namespace or 'the cluster'}", watch.run)
+        told = self._watch_failed, self._watch_recovered
+        watch = Watch(self._api, kind, namespace, self._store, *told, monitor=self._monitor)
+        task = self._spawn(watch.task, watch.run)
         self._tasks.append(task)
         return watch, task
 

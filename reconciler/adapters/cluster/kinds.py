@@ -71,7 +71,15 @@ FIXED: Mapping[str, Kind] = {kind.key: kind for kind in _FURTHER}
 JOB = Kind("Job", "batch/v1", "jobs")
 """Run for checks, one by one. They are no objects of the app, so that nothing here is watched."""
 _BY_PLURAL = {kind.plural: kind for kind in (*_ALL, *_FURTHER, JOB)}
+_COUNTED = frozenset({*_BY_PLURAL, "leases", "selfsubjectreviews"})
+OTHER = "other"
 WATCHED = tuple(kind for kind in _ALL if kind.name not in ("Event", "ResourceQuota"))
+
+
+def counted_as(plural: str) -> str:
+    """What requests and watches of a resource are counted as: `other` if it is not of our own tables, as kinds can be
+    made without end."""
+    return plural if plural in _COUNTED else OTHER
 
 
 def place_of(path: str) -> str:

@@ -50,9 +50,11 @@ _NOTHING_WRITTEN = "This step changed nothing, and traffic goes on"
 _GOES_ON = "Traffic goes on as it was"
 
 
-async def connect(kubeconfig: str | None = None, context: str | None = None) -> client.ApiClient:
+async def connect(
+    kubeconfig: str | None = None, context: str | None = None, trace: aiohttp.TraceConfig | None = None
+) -> client.ApiClient:
     """A client by `kubeconfig` (a path; default: $KUBECONFIG or ~/.kube/config) and `context`, or inside a pod by its
-    ServiceAccount. Raises `Invalid` when neither is usable."""
+    ServiceAccount. `trace` is told of every request. Raises `Invalid` when neither is usable."""
     settings = client.Configuration()
     try:
         await _load(settings, kubeconfig, context)
@@ -71,7 +73,10 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     )
     # No cookies: a pod behind the API server's proxy could leave some, which would go along with every request.
     api.rest_client.pool_manager = aiohttp.ClientSession(
-        connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        trust_env=True,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trace_configs=[trace] if trace else None,
     )
     return api
 

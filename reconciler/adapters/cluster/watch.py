@@ -12,15 +12,17 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
 from kubernetes.aio import client
 
-from reconciler.adapters.cluster.kinds import Kind, place_of
+from reconciler.adapters.cluster.kinds import Kind, counted_as, place_of
 from reconciler.adapters.cluster.requests import open_response, send, translated
 from reconciler.core.model import LABEL_APP
 from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
+from reconciler.ports import CALL_SECONDS, Pulse
 
 _SERVER_SIDE_LIMIT = 300
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 15.0
@@ -29,6 +31,32 @@ _SHORT = 1.0
 _PAGE = "500"
 _UNTOUCHED = "Nothing was changed"
 _LINE_LIMIT = 8 * 2**20
+_SLACK = 60.0
+"""Seconds beyond its time-outs that a watch may take: a machine without a free CPU is slow."""
+_SILENCE = _SERVER_SIDE_LIMIT + 30
+"""Seconds after which a watch that brings nothing is given up: the API server has ended it by then."""
+
+
+class _NoPulse:
+    """Nobody listens to it."""
+
+    def due_within(self, seconds: float) -> None:
+        """See `ports.Pulse`."""
+
+    def at_rest(self) -> None:
+        """See `ports.Pulse`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monitor:
+    """Who is to know how watches are: `pulse(task)` makes the pulse of one, `restarted(resource)` is told of each that
+    ended by an error."""
+
+    pulse: Callable[[str], Pulse]
+    restarted: Callable[[str], None]
+
+
+UNMONITORED = Monitor(lambda _: _NoPulse(), lambda _: None)
 
 
 class Sink(Protocol):
@@ -65,6 +93,7 @@ class Watch:
         on_failure: Callable[[Watch, float, ReconcilerError], None],
         on_recovery: Callable[[Watch], None],
         selector: str = LABEL_APP,
+        monitor: Monitor = UNMONITORED,
     ) -> None:
         self.kind = kind
         self.namespace = namespace
@@ -73,6 +102,10 @@ class Watch:
         self._on_failure = on_failure
         self._on_recovery = on_recovery
         self._selector = selector
+        self._monitor = monitor
+        self.task = f"watch {namespace or 'the cluster'}"
+        """What it is called in events."""
+        self._pulse = monitor.pulse(self.task)
         self._version = ""
         self._failures = 0
         self._behind = False
@@ -80,6 +113,8 @@ class Watch:
         self._error: ReconcilerError | None = None
         self._turned = asyncio.Event()
         self.synced = asyncio.Event()
+        self.was_synced = False
+        """Whether it ever was."""
 
     async def run(self) -> None:
         """Never returns; cancel the task that runs it."""
@@ -88,6 +123,7 @@ class Watch:
                 await self._try()
         finally:
             self._distrust()  # a bug ended it: until it is begun anew, the store gets old
+            self._pulse.at_rest()
 
     async def usable(self) -> None:
         """Returns once it is synced. Raises `Blocked` if the API server refuses it, which no waiting mends."""
@@ -106,12 +142,18 @@ class Watch:
         try:
             await self._follow()
         except Conflict as error:
+            self._monitor.restarted(counted_as(self.kind.plural))
             # 410 Gone: too far behind, so list again. At once, unless that was just done and did not help.
             if self._behind:
                 await self._back_off(error)
             self._version, self._behind = "", True
         except ReconcilerError as error:
+            self._monitor.restarted(counted_as(self.kind.plural))
             await self._back_off(error)
+
+    def _trust(self) -> None:
+        self.synced.set()
+        self.was_synced = True
 
     def _distrust(self) -> None:
         self.synced.clear()
@@ -120,6 +162,7 @@ class Watch:
     async def _back_off(self, error: ReconcilerError) -> None:
         self._distrust()
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures) * random.uniform(0.8, 1.2)  # noqa: S311
+        self._pulse.due_within(delay + CALL_SECONDS + _SLACK)
         self._failures = min(self._failures + 1, 10)
         if self._failures == 1:
             self._on_failure(self, delay, error)
@@ -137,14 +180,14 @@ class Watch:
     def _opened(self) -> asyncio.TimerHandle:
         """The API server has accepted a watch. After a failure that alone proves nothing: see `_stands`."""
         if not self._failures:
-            self.synced.set()
+            self._trust()
             self._turn(None)
         return asyncio.get_running_loop().call_later(_SHORT, self._stands)
 
     def _stands(self) -> None:
         """A watch has brought something, or lasted."""
         self._proven, self._behind = True, False
-        self.synced.set()
+        self._trust()
         if self._failures:
             self._failures = 0
             self._on_recovery(self)
@@ -155,6 +198,7 @@ class Watch:
         items: list[dict[str, Any]] = []
         query = {"labelSelector": self._selector, "limit": _PAGE}
         while True:
+            self._pulse.due_within(_SLACK + CALL_SECONDS)
             page = await send(self._api, "GET", self.kind.path(self.namespace), query=query)
             items += page["items"]
             token = page["metadata"].get("continue")
@@ -189,7 +233,8 @@ class Watch:
             "timeoutSeconds": str(random.randint(_SERVER_SIDE_LIMIT // 2, _SERVER_SIDE_LIMIT)),  # noqa: S311
         }
         path = self.kind.path(self.namespace)
-        limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SERVER_SIDE_LIMIT + 30)
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENCE)
+        self._pulse.due_within(_SILENCE + _SLACK)
         try:
             async with await open_response(self._api, "GET", path, query=query, limit=limit) as response:
                 if response.status == 410:
@@ -199,6 +244,7 @@ class Watch:
                 lasting = self._opened()
                 try:
                     async for line in _lines(response.content):
+                        self._pulse.due_within(_SILENCE + _SLACK)
                         yield _parsed(line, path)
                 finally:
                     lasting.cancel()

@@ -20,6 +20,16 @@ def get_json(url: str) -> Any:
         return json.load(response)
 
 
+def get(url: str, timeout: float = 5) -> tuple[int, str]:
+    """Status and body that a GET is answered with; raises `OSError` if it is not."""
+    try:
+        with _OPENER.open(url, timeout=timeout) as response:
+            return int(response.status), response.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """The status that a POST is answered with."""
     try:

@@ -1,0 +1,3 @@
+"""Metrics for Prometheus: what is counted, and how it is shown."""
+
+from reconciler.adapters.metrics.recorder import Metrics as Metrics
