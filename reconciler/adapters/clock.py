@@ -20,14 +20,14 @@ class SystemClock:
         self._latest = max(self._latest, time.time())
         return self._latest
 
-    def monotonic(self) -> float:
-        """Seconds since some moment of this process' machine."""
-        return time.monotonic()
-
     def elapsed(self) -> float:
         """Seconds since some moment before the start, whatever becomes of the wall clock, and however long the process,
         or the virtual machine that it is in, stood still."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds since some moment of this process' machine."""
+        return time.monotonic()
 
     def jitter(self, seconds: float) -> float:
         """`seconds`, varied by up to a tenth, so that many daemons do not ask at once."""

@@ -54,9 +54,9 @@ class Daemon:
     clock: Clock
     open_repository: Callable[[SourceSettings], Repository]
     analysis: Callable[[Callable[[], None]], Analysis] = lambda _: NoAnalysis()
+    ownership: Ownership = field(default_factory=Alone)
     meter: Meter = field(default_factory=Unmetered)
     vitals: Vitals | None = None
-    ownership: Ownership = field(default_factory=Alone)
     _sources: dict[str, _Running[Source]] = field(default_factory=dict)
     _apps: dict[str, _Running[AppLoop]] = field(default_factory=dict)
     _watched: dict[str, _Running[AppLoop]] = field(default_factory=dict)
@@ -218,8 +218,8 @@ class Daemon:
 
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
-        own = guarded(self.cluster.acting_as(app.account), self.ownership, _key(app))
-        cluster = self._supervision.cluster(own, f"app {app.name}")
+        acting = self._supervision.cluster(self.cluster.acting_as(app.account), f"app {app.name}")
+        cluster = guarded(acting, self.ownership, _key(app))
         analyst = self.analysis(partial(self.wake_app, app.name))
         cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock, analyst)
         cycle.ownership = self.ownership
@@ -236,14 +236,12 @@ class Daemon:
         found = {name for each in settings.sources if each.apps for name in each.namespaces}
         found |= {each.namespace for each in settings.apps} | {namespace for namespace, _ in self._wanted.left}
         for name in sorted(found - self._sweeps.keys()):
-            self._sweeps[name] = self._sweep_of(name), None
+            cluster = self._supervision.cluster(self.cluster, f"sweep {name}")
+            writer = partial(self._writer, cluster, name)
+            sweep = Sweep(name, cluster, self.telemetry, self.clock, self._judge, self._wanted.forget, writer)
+            self._sweeps[name] = sweep, None
         self._start_sweeps()
         self._wake_sweeps()
-
-    def _sweep_of(self, namespace: str) -> Sweep:
-        task, writer = f"sweep {namespace}", partial(self._writer, namespace)
-        cluster = self._supervision.cluster(self.cluster, task)
-        return Sweep(namespace, cluster, self.telemetry, self.clock, self._judge, self._wanted.forget, writer)
 
     def _start_sweeps(self) -> None:
         for name, (sweep, task) in self._sweeps.items():
@@ -253,9 +251,8 @@ class Daemon:
         await _cancel([task for _, task in self._sweeps.values() if task])
         self._sweeps = {name: (sweep, None) for name, (sweep, _) in self._sweeps.items()}
 
-    def _writer(self, namespace: str, name: str) -> Cluster:
-        own = guarded(self.cluster, self.ownership, key_of(namespace, name))
-        return self._supervision.cluster(own, f"sweep {namespace}")
+    def _writer(self, cluster: Cluster, namespace: str, name: str) -> Cluster:
+        return guarded(cluster, self.ownership, key_of(namespace, name))
 
     def _judge(self, namespace: str, name: str, objects: Sequence[Manifest]) -> Verdict:
         if not self.ownership.owns(key_of(namespace, name)):

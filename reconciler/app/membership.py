@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from reconciler.app.loop import set_within
-from reconciler.app.vitals import SLACK
 from reconciler.core.event import event
 from reconciler.core.membership import KEEPS_LIMIT, Lease, Roll, Statement, claims, may_act, owner_of
 from reconciler.errors import Conflict, ReconcilerError, Transient
-from reconciler.ports import CALL_SECONDS, Leases, Pulse, Telemetry
+from reconciler.ports import Leases, Telemetry
 
 _TRUSTED = 0.9
 """Share of a Lease's duration for which its holder goes by it: less than others wait, as no two clocks run alike."""
@@ -50,7 +49,6 @@ class Membership:
     elapsed: Callable[[], float]
     duration: float
     hooks: Hooks
-    pulse: Pulse
     _roll: Roll = field(init=False)
     _lease: Lease = field(init=False)
     _valid_until: float = 0.0
@@ -123,7 +121,6 @@ class Membership:
         """Renews the Lease for ever."""
         while True:
             self._renew.clear()
-            self.pulse.due_within(self.duration + SLACK * CALL_SECONDS)
             pause = self.duration / _RENEWALS
             try:
                 await self._write()

@@ -95,10 +95,9 @@ def parse_settings(text: str, where: str) -> Settings:
     webhook = webhook_of(model.webhook) if model.webhook else None
     prometheus = prometheus_of(model.prometheus) if model.prometheus else None
     notifications = channels_of(model.notifications, Passage(document, ("notifications",)))
-    monitoring = monitoring_of(model.monitoring) if model.monitoring else None
     availability = availability_of(model.high_availability) if model.high_availability else None
-    told = prometheus, notifications, availability, monitoring
-    return Settings(tuple(sources.values()), tuple(apps), webhook, *told)
+    monitoring = monitoring_of(model.monitoring) if model.monitoring else None
+    return Settings(tuple(sources.values()), tuple(apps), webhook, prometheus, notifications, availability, monitoring)
 
 
 def _without_server(model: _File) -> list[Problem]:

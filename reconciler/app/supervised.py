@@ -6,6 +6,7 @@ The bounds are those that the ports promise, times `SLACK`; for Git with the cal
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -14,9 +15,10 @@ from reconciler.app.vitals import API_SECONDS, Check, Owed, Queue, Vitals
 from reconciler.core.account import Account
 from reconciler.core.action import Ref
 from reconciler.core.event import Event
+from reconciler.core.membership import Lease
 from reconciler.core.model import Manifest
 from reconciler.core.revert import Revert
-from reconciler.ports import Cluster, Repository
+from reconciler.ports import Cluster, Leases, Repository
 
 GIT_TIMES = 6.0
 """Time-outs of the source that one call may take: a read, the tidying and the fetch before it, the building anew of a
@@ -118,6 +120,36 @@ class SupervisedCluster:
         """See `ports.Cluster`."""
         with self.owed.within(API_SECONDS):
             await self.cluster.post_event(about, event, at)
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisedLeases:
+    """A `ports.Leases` of a member, whose tasks may call at the same time: each call owes its own end."""
+
+    leases: Leases
+    vitals: Vitals
+
+    def _owed(self) -> AbstractContextManager[None]:
+        return self.vitals.pulse(Check.MEMBERSHIP, "lease").within(API_SECONDS)
+
+    async def list(self) -> Sequence[Lease]:
+        """See `ports.Leases`."""
+        with self._owed():
+            return await self.leases.list()
+
+    async def put(self, lease: Lease) -> Lease:
+        """See `ports.Leases`."""
+        with self._owed():
+            return await self.leases.put(lease)
+
+    async def delete(self, lease: Lease) -> None:
+        """See `ports.Leases`."""
+        with self._owed():
+            await self.leases.delete(lease)
+
+    async def follow(self, seen: Callable[[Lease], None]) -> None:
+        """See `ports.Leases`. The watch of it owes what watches do."""
+        await self.leases.follow(seen)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -20,10 +20,11 @@ from reconciler.app.daemon import Daemon
 from reconciler.app.membership import Hooks, Membership
 from reconciler.app.ownership import key_of
 from reconciler.app.settings_availability import AvailabilitySettings
+from reconciler.app.supervised import SupervisedLeases
+from reconciler.compose.monitor import Monitor
 from reconciler.compose.wiring import Work
 from reconciler.core.event import Event
 from reconciler.errors import Invalid
-from reconciler.ports import Pulse
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -41,16 +42,6 @@ class Group:
             member = self.membership
             work = {"lease": member.renew, "members": member.share, "leases": member.follow}
             self._tasks = [spawn(name, each) for name, each in work.items()]
-
-    @property
-    def members(self) -> int | None:
-        """How many members are alive, as far as is known; None if this daemon is alone by its configuration."""
-        return len(self.membership.members) if self.membership else None
-
-    @property
-    def joined(self) -> bool:
-        """Whether this daemon has its share of the apps."""
-        return self.membership is None or self.membership.joined
 
     async def end(self) -> None:
         """Lets go of the Lease. To be called when nothing is worked on any more."""
@@ -83,16 +74,18 @@ def member_of(
     daemon: Daemon,
     log: EventLog,
     clock: SystemClock,
-    pulse: Pulse,
+    monitor: Monitor,
 ) -> Membership:
     """This process as a member. In a pod it goes by the pod's name, which no other process has at the same time;
     elsewhere by one that it makes up. Raises `Invalid` if it is not known in which namespace the Leases are to be."""
     name = os.environ.get("POD_NAME") or f"{_hostname()}-{secrets.token_hex(4)}"
     namespace = settings.namespace or os.environ.get("POD_NAMESPACE") or _pod_namespace()
-    leases = KubernetesLeases(api, namespace, settings.group, clock.now)
+    leases = KubernetesLeases(api, namespace, settings.group, clock.now, monitor.of_watches)
     hooks = Hooks(daemon.surrender, daemon.rebalance, daemon.wake_source)
     holder = f"{name}_{secrets.token_hex(4)}"
-    member = Membership(name, holder, leases, log, clock.elapsed, settings.lease_duration, hooks, pulse)
+    member = Membership(
+        name, holder, SupervisedLeases(leases, monitor.vitals), log, clock.elapsed, settings.lease_duration, hooks
+    )
     leases.on_failure = member.failed
     return member
 

@@ -16,7 +16,7 @@ from reconciler.app.supervised import SupervisedCluster
 from reconciler.app.vitals import Check, Hung, Vitals
 from reconciler.core.event import event
 from reconciler.core.state import State
-from reconciler.ports import Cluster, Pulse, Telemetry
+from reconciler.ports import Cluster, Telemetry
 from reconciler.web.monitoring import Monitoring
 
 
@@ -36,9 +36,9 @@ class Readiness:
     def checks(self) -> Mapping[str, bool]:
         """What `/readyz` shows."""
         self._synced = self._synced or (self.configured and all(map(self.synced, self.namespaces())))
-        self._joined = self._joined or (self.configured and self.joined())
-        known = {"configuration": self.configured, "caches": self._synced, "membership": self._joined}
-        return {**known, "running": not self.stopping}
+        self._joined = self._joined or self.joined()
+        checks = {"configuration": self.configured, "caches": self._synced, "membership": self._joined}
+        return checks | {"running": not self.stopping}
 
 
 @dataclass(slots=True)
@@ -64,11 +64,6 @@ class Monitor:
     def poster(self, cluster: Cluster) -> Cluster:
         """`cluster`, for the task that writes Kubernetes Events."""
         return SupervisedCluster(cluster, self.vitals.pulse(Check.EVENTS, "events"))
-
-    @property
-    def membership(self) -> Pulse:
-        """For the task that renews the Lease."""
-        return self.vitals.pulse(Check.MEMBERSHIP, "lease")
 
     @property
     def of_watches(self) -> WatchMonitor:

@@ -37,6 +37,7 @@ from reconciler.core.event import Event, event
 from reconciler.core.gitref import RefKind
 from reconciler.core.model import App
 from reconciler.core.probe import PrometheusServer
+from reconciler.core.state import State
 from reconciler.errors import Invalid, ReconcilerError, Transient
 from reconciler.web.monitoring import Monitoring
 from reconciler.web.webhook import Webhooks
@@ -60,11 +61,11 @@ async def run_daemon(options: Options) -> None:
         clock,
         lambda source: repository_of(source, mirrors, cluster),
         lambda wake: Analyst(prober, running.log, clock, wake),
-        monitor.metrics,
-        monitor.vitals,
+        meter=monitor.metrics,
+        vitals=monitor.vitals,
     )
     if settings.high_availability:
-        member = member_of(settings.high_availability, api, running.daemon, running.log, clock, monitor.membership)
+        member = member_of(settings.high_availability, api, running.daemon, running.log, clock, monitor)
         running.daemon.ownership = running.group.membership = member
     try:
         await running.run(settings)
@@ -106,14 +107,16 @@ class _Running:
     _stop: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def __post_init__(self) -> None:
-        self.monitor = Monitor(
-            self.clock,
-            lambda: replace(self.daemon.state(), members=self.group.members),
-            Readiness(
-                lambda: self.daemon.namespaces, lambda namespace: self.synced(namespace), lambda: self.group.joined
-            ),
-        )
+        readiness = Readiness(lambda: self.daemon.namespaces, lambda namespace: self.synced(namespace), self._joined)
+        self.monitor = Monitor(self.clock, self._state, readiness)
         self._pulse = self.monitor.vitals.pulse(Check.CONFIGURATION, "configuration")
+
+    def _joined(self) -> bool:
+        return self.group.membership is None or self.group.membership.joined
+
+    def _state(self) -> State:
+        member = self.group.membership
+        return replace(self.daemon.state(), members=len(member.members) if member else None)
 
     def spawn(self, name: str, work: Work) -> asyncio.Task[None]:
         """Starts a task that goes on for ever, bugs notwithstanding."""

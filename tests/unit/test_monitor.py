@@ -235,5 +235,16 @@ def test_once_ready_only_the_end_changes_that() -> None:
     assert all(readiness.checks().values())
     synced |= {"b": False}
     assert all(readiness.checks().values()), "a namespace that came later"
+    assert readiness.checks()["membership"], "a daemon that is alone has all apps"
     readiness.stopping = True
     assert not all(readiness.checks().values())
+
+
+def test_a_member_is_ready_when_it_has_its_share_and_stays_so() -> None:
+    joined = False
+    readiness = Readiness(set, lambda _: True, lambda: joined, configured=True)
+    assert readiness.checks() == {"configuration": True, "caches": True, "membership": False, "running": True}
+    joined = True
+    assert all(readiness.checks().values())
+    joined = False
+    assert all(readiness.checks().values()), "it cannot renew its Lease: the others look after its apps meanwhile"

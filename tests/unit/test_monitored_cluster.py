@@ -161,7 +161,7 @@ class Watched:
         self.restarts: list[str] = []
         self.failed = asyncio.Event()
         monitor = Monitor(lambda task: self.vitals.pulse(Check.WATCHES, task), self.restarts.append)
-        self.watch = Watch(api, kind, "shop", Store(lambda _: None), self._told, lambda _: None, monitor)
+        self.watch = Watch(api, kind, "shop", Store(lambda _: None), self._told, lambda _: None, monitor=monitor)
         self.task = asyncio.create_task(self.watch.run())
 
     def _told(self, *_: object) -> None:

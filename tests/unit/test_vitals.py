@@ -15,9 +15,10 @@ from reconciler.adapters.cluster import requests, watch
 from reconciler.app.daemon import Daemon
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
-from reconciler.app.supervised import GIT_TIMES, SupervisedCluster, Supervision, git_seconds
+from reconciler.app.supervised import GIT_TIMES, SupervisedCluster, SupervisedLeases, Supervision, git_seconds
 from reconciler.app.vitals import API_SECONDS, CONFIGURATION_SECONDS, Check, Hung, Vitals
 from reconciler.core.gitref import branch
+from reconciler.core.membership import Lease
 from reconciler.errors import Transient
 from reconciler.ports import CALL_SECONDS, Cluster, Repository
 from tests.fakes.clock import FakeClock
@@ -196,7 +197,9 @@ def _methods(protocol: type) -> set[str]:
     return {name for name in vars(protocol) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("name", sorted(_methods(Cluster) - {"view", "apps", "synced", "follow", "recovered_at"}))
+@pytest.mark.parametrize(
+    "name", sorted(_methods(Cluster) - {"view", "apps", "synced", "follow", "recovered_at", "guarded"})
+)
 async def test_every_call_of_the_api_server_owes_its_end(name: str) -> None:
     """Also one that somebody adds to the port: all but those that ask nothing, or wait for a watch."""
     clock = FakeClock()
@@ -205,9 +208,6 @@ async def test_every_call_of_the_api_server_owes_its_end(name: str) -> None:
 
     class Slow:
         def acting_as(self, account: object) -> Slow:
-            return self
-
-        def guarded(self, permit: object) -> Slow:
             return self
 
         def __getattr__(self, called: str) -> Any:
@@ -219,8 +219,8 @@ async def test_every_call_of_the_api_server_owes_its_end(name: str) -> None:
             return call
 
     cluster: Any = SupervisedCluster(Slow(), vitals.pulse(Check.APPS, "app a"))
-    if name in ("acting_as", "guarded"):
-        await getattr(cluster, name)(None).user()
+    if name == "acting_as":
+        await cluster.acting_as(None).user()
     else:
         given = _arguments(Cluster, name)
         assert await getattr(cluster, name)(*given) in (given, None), "it is passed on as it is"
@@ -246,6 +246,31 @@ async def test_every_call_of_git_owes_its_end(name: str) -> None:
     given = _arguments(Repository, name)
     assert await getattr(repository, name)(*given) in (given, None), "it is passed on as it is"
     assert (overdue, vitals.hung()) == ([1], [])
+
+
+async def test_calls_about_leases_owe_their_end_each_by_itself() -> None:
+    """Two tasks of a member ask at the same time: one that is answered says nothing of the other."""
+    clock, listing = FakeClock(), asyncio.Event()
+    vitals = Vitals(clock.monotonic)
+
+    class Slow:
+        async def list(self) -> list[Lease]:
+            await listing.wait()
+            return []
+
+        async def put(self, lease: Lease) -> Lease:
+            return lease
+
+    leases = SupervisedLeases(Slow(), vitals)  # type: ignore[arg-type]
+    lease = Lease("a", "a", 10.0)
+    listed = asyncio.create_task(leases.list())
+    await asyncio.sleep(0)
+    assert await leases.put(lease) is lease
+    clock.time += API_SECONDS + 1
+    assert [(each.check, each.task) for each in vitals.hung()] == [(Check.MEMBERSHIP, "lease")]
+    listing.set()
+    assert await listed == []
+    assert vitals.hung() == []
 
 
 def _arguments(protocol: type, name: str) -> tuple[object, ...]:

@@ -115,7 +115,7 @@ class KubernetesCluster:
 
     def _start(self, kind: Kind, namespace: str) -> tuple[Watch, asyncio.Task[None]]:
         told = self._watch_failed, self._watch_recovered
-        watch = Watch(self._api, kind, namespace, self._store, *told, self._monitor)
+        watch = Watch(self._api, kind, namespace, self._store, *told, monitor=self._monitor)
         task = self._spawn(watch.task, watch.run)
         self._tasks.append(task)
         return watch, task

@@ -10,7 +10,7 @@ from kubernetes.aio import client
 
 from reconciler.adapters.cluster.kinds import LEASE
 from reconciler.adapters.cluster.requests import send
-from reconciler.adapters.cluster.watch import Watch
+from reconciler.adapters.cluster.watch import UNMONITORED, Monitor, Watch
 from reconciler.core.membership import Lease, read_statement, write_statement
 from reconciler.core.model import LABEL_MANAGED_BY, MANAGED_BY, PREFIX, Manifest
 from reconciler.errors import Blocked, Conflict, ReconcilerError
@@ -26,11 +26,19 @@ class KubernetesLeases:
     """The `ports.Leases` of `group` in `namespace`; `now()` is the time in epoch seconds, for people to read.
     `on_failure(error)` is told when they cannot be watched."""
 
-    def __init__(self, api: client.ApiClient, namespace: str, group: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: client.ApiClient,
+        namespace: str,
+        group: str,
+        now: Callable[[], float],
+        monitor: Monitor = UNMONITORED,
+    ) -> None:
         self._api = api
         self._namespace = namespace
         self._group = group
         self._now = now
+        self._monitor = monitor
         self.on_failure: Callable[[ReconcilerError], None] = lambda _: None
 
     async def list(self) -> Sequence[Lease]:
@@ -67,7 +75,8 @@ class KubernetesLeases:
             _Telling(seen),
             lambda _, __, error: self.on_failure(error),
             lambda _: None,
-            selector=self._selector,
+            self._selector,
+            self._monitor,
         )
         await watch.run()
 

@@ -92,8 +92,8 @@ class Watch:
         store: Sink,
         on_failure: Callable[[Watch, float, ReconcilerError], None],
         on_recovery: Callable[[Watch], None],
-        monitor: Monitor = UNMONITORED,
         selector: str = LABEL_APP,
+        monitor: Monitor = UNMONITORED,
     ) -> None:
         self.kind = kind
         self.namespace = namespace

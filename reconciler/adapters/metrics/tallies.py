@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Collection, Hashable, Mapping
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -27,11 +27,9 @@ class Tallies(Generic[Key]):
             del self._counts[next(iter(self._counts))]
         self._counts[key] = self._counts.get(key, 0) + 1
 
-    def of(self, key: Key) -> int:
-        """How often so far; 0, which is to be shown, too, before anything: else the first would be no increase."""
-        return self._counts.get(key, 0)
-
-    def keep(self, present: Set[Key]) -> None:
-        """Forgets all others."""
-        for key in self._counts.keys() - present:
-            del self._counts[key]
+    def of(self, present: Collection[Key]) -> Mapping[Key, int]:
+        """How often so far, for each that there is; all others are forgotten. 0 is shown, too: else the first time
+        would be no increase."""
+        now = {key: self._counts.get(key, 0) for key in present}
+        self._counts = {key: count for key, count in now.items() if count}
+        return now
