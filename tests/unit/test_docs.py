@@ -23,7 +23,7 @@ from reconciler.core.model import Colour
 ROOT = generate.ROOT
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").rglob("*.md")])
 
-_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "manifests", "rig", "sandbox", "tests")
+_FOLDERS = ("adapters", "app", "config", "core", "demo", "docs", "image", "manifests", "rig", "sandbox", "tests")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
