@@ -33,7 +33,7 @@ test: $(READY) check ## all tests, unit to end-to-end on the sandbox
 test-unit: $(READY) ## the fast tests: no cluster, no server, no hundreds of repositories
 	@$(PYTEST) tests/unit tests/contract -q -n $(WORKERS) $(addprefix --ignore=,$(SLOW))
 
-test-e2e: $(READY) sandbox-up ## contract and end-to-end tests on the sandbox, which is left running
+test-e2e: $(READY) sandbox-up image ## contract and end-to-end tests on the sandbox, which is left running
 	@$(IN_SANDBOX) $(PYTEST) tests/contract -q
 	@$(IN_SANDBOX) $(PYTEST) tests/e2e -n $(WORKERS)
 

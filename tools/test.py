@@ -1,8 +1,9 @@
 """All tests in one run, on one sandbox: what `make test` does after its checks.
 
 The sandbox is brought up after the unit tests (both want all of the machine), and taken down at the end unless it was
-there before. Of a part that fails, the sandbox's logs and the failed tests' folders are kept, and it is said where. The
-last line sums up every part.
+there before. The tests of the image build it. That needs the package registries, so it is done outside of the sandbox's
+network. Of a part that fails, the sandbox's logs and the failed tests' folders are kept, and it is said where. The last
+line sums up every part.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def main() -> int:
     left: list[str] = []
     try:
         sandbox.up()
+        results.append(run(Part("image", ("tests/image", "-q")), sandbox))
         results.append(run(Part("contract", ("tests/contract", "-q"), inside=True), sandbox))
         apart = "tests/e2e/incluster"
         results.append(run(Part("end-to-end", ("tests/e2e", f"--ignore={apart}", *workers), inside=True), sandbox))

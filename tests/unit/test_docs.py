@@ -32,6 +32,7 @@ _FOLDERS = (
     "demo",
     "docs",
     "helm",
+    "image",
     "manifests",
     "rig",
     "sandbox",
