@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from rig.members import owner_on
+
 _REVISION = "bluegreen.reconciler/revision"
+_POD = "authentication.kubernetes.io/pod-name"
+"""See Kubernetes' "Managing Service Accounts": additional metadata in pod bound tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,8 @@ class Write:
 
     `revision` and `version` are what the Service's selector pointed to afterwards; '' where the log does not tell (only
     patches do). `at`: when the API server had answered, in epoch seconds. `user`: as whom, be it by impersonation.
+    `pod`: whose ServiceAccount token it came with, by the token's own claim; '' for any other login. `owner`: the pod
+    that the Service says looks after the app, where the log tells.
     """
 
     verb: str
@@ -31,6 +37,8 @@ class Write:
     revision: str
     version: str
     user: str
+    pod: str = ""
+    owner: str = ""
 
     @property
     def succeeded(self) -> bool:
@@ -67,6 +75,27 @@ class Audit:
         seen = [each for each in written if each.revision]
         return [(before, after) for before, after in pairwise(seen) if before.revision != after.revision]
 
+    def writers(self, service: str) -> list[str]:
+        """The pods that made those moves, one for each; '' for who is no pod."""
+        return [after.pod for _, after in self._moves(service)]
+
+    def strays(self, app: str) -> list[Write]:
+        """What took effect on an app's Service and Deployments, and came from a pod that did not look after it then.
+
+        Who does is in the Service: whoever takes the app over writes that first. Until somebody has, nobody is a stray.
+        """
+        found, owner = [], ""
+        for each in self._read():
+            about = each.name == app if each.resource == "services" else each.name.startswith(f"{app}-")
+            if about and each.succeeded and each.pod:
+                owner = each.owner or owner
+                found += [each] if owner and each.pod != owner else []
+        return found
+
+    def late(self, pod: str, since: float) -> list[Write]:
+        """What a pod asked to write that was answered after `since` (epoch seconds), whatever the answer was."""
+        return [each for each in self._read() if each.pod == pod and each.at > since]
+
     def created(self, resource: str) -> list[str]:
         """Names of what was created, by POST or by an apply; one that was created twice is in it twice."""
         return [each.name for each in self.writes(resource) if each.code == 201]
@@ -88,15 +117,17 @@ def _write(entry: dict[str, Any]) -> Write:
     target = entry["objectRef"]
     answer = entry.get("responseObject") or {}
     selector = (answer.get("spec") or {}).get("selector") or {} if target["resource"] == "services" else {}
-    name = target.get("name") or (answer.get("metadata") or {}).get("name", "")
+    meta = answer.get("metadata") or {}
     return Write(
         verb=entry["verb"],
         resource=target["resource"],
-        name=name,
+        name=target.get("name") or meta.get("name", ""),
         code=entry["responseStatus"]["code"],
         at=datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
         manager=parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager", [""])[0],
         revision=selector.get(_REVISION, ""),
         version=selector.get("version", ""),
         user=(entry.get("impersonatedUser") or entry["user"])["username"],
+        owner=owner_on(answer) if meta else "",
+        pod=entry["user"].get("extra", {}).get(_POD, [""])[0],
     )

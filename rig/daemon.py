@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from rig.told import Event as Event
+from rig.told import Told
 from rig.waiting import Overdue, until
-
-Event = Mapping[str, Any]
 
 _TAIL = 4000
 
@@ -25,7 +25,7 @@ class Died(AssertionError):
 
 
 @dataclass(slots=True)
-class Daemon:
+class Daemon(Told):
     """`reconciler run` on a configuration file. Its events are kept over restarts, in order.
 
     `prefix` goes before its command line (to enter the sandbox's network), `environment` over ours.
@@ -122,19 +122,6 @@ class Daemon:
         """All events so far, of all its lives."""
         self._read()
         return self._events
-
-    def mark(self) -> int:
-        """The number of events so far: for `since`."""
-        return len(self.events)
-
-    def find(self, name: str, *, since: int = 0, **fields: Any) -> list[Event]:
-        """The events of that name and with those fields, from the number `since` on."""
-        wanted = {"event": name, **fields}
-        return [each for each in self.events[since:] if wanted.items() <= each.items()]
-
-    def names(self, *, since: int = 0, **fields: Any) -> list[str]:
-        """The names of all events with those fields, in order."""
-        return [str(each["event"]) for each in self.events[since:] if fields.items() <= each.items()]
 
     def wait_for(self, name: str, *, since: int = 0, timeout: float = 60.0, **fields: Any) -> Event:
         """The first such event from the number `since` on, as soon as it is there.

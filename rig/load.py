@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from rig.daemon import Daemon
+from rig.told import Told
 from rig.waiting import until
 from sandbox import Sandbox
 
@@ -144,7 +144,7 @@ class Load:
     sandbox: Sandbox
     rate: float = 200
     workers: int = 8
-    daemons: Sequence[Daemon] = ()
+    daemons: Sequence[Told] = ()
     """Those that work on what answers it: their story is told when a request fails."""
     _knocker: Client | None = None
     _client: Client | None = None

@@ -125,13 +125,13 @@ class Scene:
         self.load.wait_for(version)
         return commit
 
-    def deployments(self) -> dict[str, Manifest]:
+    def deployments(self, app: str = APP) -> dict[str, Manifest]:
         """The app's Deployments by revision."""
-        return self.cluster.deployments(APP)
+        return self.cluster.deployments(app)
 
-    def versions(self) -> set[str]:
+    def versions(self, app: str = APP) -> set[str]:
         """The versions of which there are Deployments."""
-        return {each["metadata"]["labels"]["version"] for each in self.deployments().values()}
+        return {each["metadata"]["labels"]["version"] for each in self.deployments(app).values()}
 
     def selected(self) -> str:
         """The version that the Service's selector points to."""

@@ -97,6 +97,16 @@ class Sandbox:
         return self._control.paths.audit_log
 
     @property
+    def pod_logs(self) -> Path:
+        """Where kubelet keeps what containers print: NAMESPACE_POD_UID/CONTAINER/LIFE.log."""
+        return self._control.paths.pod_logs
+
+    @property
+    def runtime_folder(self) -> Path:
+        """The /run that the components of a real sandbox see."""
+        return self._control.cluster(self._control.require()).supervisor_root / "run"
+
+    @property
     def netns(self) -> str | None:
         """The path of its network namespace; a simulated sandbox has none."""
         self._control.require()

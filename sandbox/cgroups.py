@@ -60,3 +60,12 @@ def _remove(group: Path) -> bool:
 def present(name: str) -> list[Path]:
     """Where it still exists."""
     return [hierarchy / name for hierarchy in _hierarchies() if (hierarchy / name).exists()]
+
+
+def below(name: str, controller: str, leaf: str) -> list[Path]:
+    """The folders called LEAF (a container's id) below the cgroup NAME, in the hierarchy of a controller of version 1.
+
+    Where version 2 is the only one, in that, whatever the controller.
+    """
+    hierarchy = _ROOT if (_ROOT / "cgroup.controllers").exists() else _ROOT / controller
+    return sorted(Path(folder, leaf) for folder, below, _ in os.walk(hierarchy / name) if leaf in below)

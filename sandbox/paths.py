@@ -81,6 +81,11 @@ class StatePaths:
         return self.root / "logs" / "audit.log"
 
     @property
+    def pod_logs(self) -> Path:
+        """What kubelet keeps in /var/log/pods, which is the sandbox's own there."""
+        return self.root / "var-log" / "pods"
+
+    @property
     def images(self) -> Path:
         """Which images have been imported, and from what."""
         return self.root / "images.json"

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from rig.faults import Fault, table
 from rig.prometheus import Prometheus, of_namespace
 from rig.scene import NODE_PORTS, Scene
 from sandbox import Sandbox
 from sandbox.isolation import in_network
 from tests.e2e.harness.exclusive import sharing
+from tests.e2e.harness.faulting import PROPERTY
 
 _COMMAND = "python -m sandbox up && python -m sandbox exec -- python -m pytest tests/e2e -n 2"
 _PORTS_PER_WORKER = 300
@@ -24,6 +26,15 @@ _scenes = itertools.count(os.getpid() % 100)
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the markers."""
     config.addinivalue_line("markers", "alone: disturbs the whole sandbox, so no other test runs beside it")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what became of the faults that the tests made, those of all of pytest's processes."""
+    reports = [each for group in ("passed", "failed") for each in terminalreporter.stats.get(group, [])]
+    told = [value for each in reports if each.when == "call" for key, value in each.user_properties if key == PROPERTY]
+    if told:
+        terminalreporter.write_sep("=", "faults")
+        terminalreporter.write_line("\n".join(table(map(Fault.read, told))))
 
 
 @pytest.fixture(scope="session")

@@ -15,43 +15,14 @@ from rig.proxy import Call, Cut, Proxy
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.converged import converged, is_active
+from tests.e2e.harness.steps import BUMP, FIRST_RELEASE, ROLLBACK, Step, name_of
 
 SOON = 3.0
 """Seconds. About one is what it takes; the rest is for a machine that does several other things."""
 
 LONG = 120.0
 """Seconds for one step of a daemon that dies at every write."""
-
-Step = tuple[str, dict[str, Any]]
-
-FIRST_RELEASE: list[Step] = [
-    ("source_updated", {}),
-    ("phase_changed", {"phase": "applying"}),
-    ("revision_applied", {}),
-    ("phase_changed", {"phase": "progressing"}),
-    ("revision_ready", {}),
-    ("switched", {}),
-    ("switch_confirmed", {}),
-]
-BUMP: list[Step] = [
-    *FIRST_RELEASE,
-    ("phase_changed", {"phase": "switching"}),
-    ("phase_changed", {"phase": "confirming"}),
-    ("phase_changed", {"phase": "retaining"}),
-    ("retired", {"version": "v1.0.0"}),
-]
-ROLLBACK: list[Step] = [
-    ("source_updated", {}),
-    ("revision_ready", {}),
-    ("revision_reused", {}),
-    ("rolled_back", {}),
-    ("switch_confirmed", {}),
-]
-
-
-def _name(step: Any) -> str | None:
-    name, fields = step if isinstance(step, tuple) else (step, {})
-    return "-".join([name, *fields.values()]) if isinstance(name, str) else None
 
 
 def _kill_at(scene: Scene, name: str, fields: dict[str, Any], since: int) -> None:
@@ -60,54 +31,34 @@ def _kill_at(scene: Scene, name: str, fields: dict[str, Any], since: int) -> Non
     scene.daemon.start()
 
 
-def _is_active(scene: Scene, version: str) -> bool:
-    """Whether a version is selected, its pods are the only endpoints, and the switch is noted as confirmed."""
-    service = scene.cluster.get("Service", APP)
-    if service is None or service["spec"]["selector"].get("version") != version:
-        return False
-    pods = {each["metadata"]["name"] for each in scene.cluster.pods(scene.cluster.active_revision(APP))}
-    confirmed = service["metadata"]["annotations"].get("bluegreen.reconciler/confirmed-at")
-    return bool(confirmed and pods and scene.cluster.endpoints(APP) == pods)
-
-
-def _converged(scene: Scene, version: str) -> None:
-    """Returns when a version is active, and there is no other."""
-    until(
-        lambda: _is_active(scene, version) and scene.versions() == {version},
-        f"{version} alone, active and confirmed",
-        90,
-        poll=0.1,
-    )
-
-
-@pytest.mark.parametrize("step", FIRST_RELEASE, ids=_name)
+@pytest.mark.parametrize("step", FIRST_RELEASE, ids=name_of)
 def test_killed_during_a_first_release(scene: Scene, step: Step) -> None:
     """One Deployment, one Service, whatever step it died after."""
     scene.load.start()
     scene.release("v1.0.0")
     scene.daemon.start()
     _kill_at(scene, *step, since=0)
-    _converged(scene, "v1.0.0")
+    converged(scene, "v1.0.0")
     no_request_failed(scene.load)
     assert len(scene.audit.created("deployments")) == len(scene.audit.created("services")) == 1
     moved(scene, 0)
 
 
-@pytest.mark.parametrize("step", BUMP, ids=_name)
+@pytest.mark.parametrize("step", BUMP, ids=name_of)
 def test_killed_during_a_bump(scene: Scene, step: Step) -> None:
     """One Deployment more, one move of the selector, one Deployment less, whatever step it died after."""
     scene.first_release("v1.0.0")
     since = scene.daemon.mark()
     scene.release("v2.0.0")
     _kill_at(scene, *step, since=since)
-    _converged(scene, "v2.0.0")
+    converged(scene, "v2.0.0")
     no_request_failed(scene.load)
     assert len(scene.audit.created("deployments")) == 2
     assert len(scene.audit.deleted("deployments")) == 1
     moved(scene, 1)
 
 
-@pytest.mark.parametrize("step", ROLLBACK, ids=_name)
+@pytest.mark.parametrize("step", ROLLBACK, ids=name_of)
 def test_killed_during_a_rollback(scene: Scene, step: Step) -> None:
     """The warm colour is used again, once, whatever step it died after."""
     scene.configure(strategy={"scaleDownDelay": "10s"})
@@ -117,7 +68,7 @@ def test_killed_during_a_rollback(scene: Scene, step: Step) -> None:
     since = scene.daemon.mark()
     scene.repository.revert()
     _kill_at(scene, *step, since=since)
-    _converged(scene, "v1.0.0")
+    converged(scene, "v1.0.0")
     assert scene.cluster.endpoints(APP) == before
     no_request_failed(scene.load)
     assert len(scene.audit.created("deployments")) == 2
@@ -173,11 +124,11 @@ def test_killed_at_every_single_write(scene: Scene, tmp_path: Path, unheard: boo
         proxy.hook = Reaper(daemon, unheard=unheard)
         for version in ("v1.0.0", "v2.0.0"):
             scene.release(version)
-            _live_until(lambda wanted=version: _is_active(scene, wanted), daemon)  # type: ignore[misc]
+            _live_until(lambda wanted=version: is_active(scene, wanted), daemon)  # type: ignore[misc]
         scene.repository.revert()
-        _live_until(lambda: _is_active(scene, "v1.0.0"), daemon)
+        _live_until(lambda: is_active(scene, "v1.0.0"), daemon)
         scene.configure(strategy={"scaleDownDelay": "1s"})
-        _live_until(lambda: _is_active(scene, "v1.0.0") and scene.versions() == {"v1.0.0"}, daemon)
+        _live_until(lambda: is_active(scene, "v1.0.0") and scene.versions() == {"v1.0.0"}, daemon)
     no_request_failed(scene.load)
     assert daemon.lives > 10, "the daemon was not killed as often as it should have been"
     assert len(scene.audit.created("deployments")) == 2 and len(scene.audit.created("services")) == 1
@@ -204,7 +155,7 @@ def test_stopped_daemon_leaves_traffic_alone(scene: Scene) -> None:
     assert scene.versions() == {"v1.0.0", "v2.0.0"}
     assert len(scene.audit.writes()) == writes
     scene.daemon.start()
-    _converged(scene, "v3.0.0")
+    converged(scene, "v3.0.0")
     scene.load.wait_for("v3.0.0")
     no_request_failed(scene.load)
     moved(scene, 2)
@@ -218,6 +169,6 @@ def test_sigterm_ends_it_within_three_seconds(scene: Scene) -> None:
     [stopped] = scene.daemon.find("stopped")
     assert stopped["reason"] == "SIGTERM"
     scene.daemon.start()
-    _converged(scene, "v2.0.0")
+    converged(scene, "v2.0.0")
     no_request_failed(scene.load)
     moved(scene, 1)

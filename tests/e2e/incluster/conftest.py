@@ -1,0 +1,24 @@
+"""Fixtures of the tests of the chart's pods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from rig.incluster import InCluster
+from rig.scene import Scene
+from tests.e2e.harness.faulting import Faults
+
+
+@pytest.fixture
+def incluster(scene: Scene) -> Iterator[InCluster]:
+    """The chart beside the scene, not installed yet, to be of three replicas."""
+    with InCluster(scene, replicas=3) as made:
+        yield made
+
+
+@pytest.fixture
+def faults(incluster: InCluster, record_property: Callable[[str, object], None]) -> Faults:
+    """Writes down what became of the faults that a test makes."""
+    return Faults(incluster, record_property)

@@ -1,0 +1,58 @@
+"""Installed, used, upgraded in the middle of a promotion, uninstalled: users of the app notice nothing."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rig.incluster import InCluster
+from rig.scene import Scene
+from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.converged import converged
+
+LONG = 1000
+"""Requests, some five seconds of them: longer than a retention here."""
+
+
+@pytest.mark.timeout(600)
+def test_from_install_to_uninstall(scene: Scene, incluster: InCluster) -> None:
+    """Install, commit, switch, revert, upgrade in the middle of a promotion, uninstall: with traffic throughout."""
+    incluster.replicas = 1
+    incluster.configure(strategy={"scaleDownDelay": "20s"})
+    incluster.first_release("v1.0.0")
+    incluster.settle(scene.release("v2.0.0"))
+    scene.load.wait_for("v2.0.0")
+    commit = scene.repository.revert()
+    reverted = incluster.logs.wait_for("rolled_back", commit=commit)
+    incluster.settle(commit)
+    scene.load.wait_for("v1.0.0", since=time.time())
+    _upgrade_in_the_middle_of_a_promotion(scene, incluster, reverted["pod"])
+    moved(scene, 3)
+    _uninstall(scene, incluster)
+    moved(scene, 3)
+    no_request_failed(scene.load)
+
+
+def _upgrade_in_the_middle_of_a_promotion(scene: Scene, incluster: InCluster, former: str) -> None:
+    """v3 takes its time to start; meanwhile the daemon's pod is replaced by one with other values."""
+    incluster.configure(strategy={"scaleDownDelay": "1s"})
+    commit = scene.release("v3.0.0", {"env": {"STARTUP_DELAY": "15s"}})
+    incluster.logs.wait_for("revision_applied", commit=commit)
+    incluster.apply(podAnnotations={"example.com/upgraded": "yes"})
+    assert scene.selected() == "v1.0.0", "the promotion was over before the upgrade was: that was not its middle"
+    confirmed = incluster.settle(commit)
+    assert confirmed["pod"] != former
+    assert former not in incluster.pods()
+    converged(scene, "v3.0.0")
+
+
+def _uninstall(scene: Scene, incluster: InCluster) -> None:
+    """What the app is made of stays, and serves; nobody writes any more."""
+    before = scene.cluster.endpoints("my-app")
+    incluster.chart.uninstall()
+    assert not incluster.pods() and not incluster.members.names
+    writes = len(scene.audit.writes())
+    scene.load.wait_for_count(LONG)
+    assert scene.cluster.endpoints("my-app") == before and scene.selected() == "v3.0.0"
+    assert len(scene.audit.writes()) == writes
