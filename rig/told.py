@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 Event = Mapping[str, Any]
+
+
+def moment(event: Event) -> float:
+    """When a daemon said it, in epoch seconds."""
+    return datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
 class Told:

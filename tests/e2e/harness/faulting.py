@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 from rig.faults import Fault
 from rig.incluster import InCluster
 from rig.scene import APP
+from rig.told import moment
 from tests.e2e.harness.converged import PATIENCE, converged
 
 PROPERTY = "fault"
@@ -51,5 +51,5 @@ class Faults:
     def takeover(self, begun: Begun, app: str = APP) -> float | None:
         """Seconds from a fault until another process said that it looks after the app; None if none did yet."""
         told = self.rig.logs.find("app_taken_over", since=begun.mark, app=app)
-        times = (datetime.fromisoformat(each["timestamp"]).timestamp() - begun.at for each in told)
+        times = (moment(each) - begun.at for each in told)
         return min((each for each in times if each > 0), default=None)
