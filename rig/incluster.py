@@ -77,7 +77,7 @@ class InCluster:
             "apps": list(self._apps),
             "highAvailability": {"leaseDuration": self.lease},
         }
-        repository, _, tag = self.scene.sandbox.daemon_image.rpartition(":")
+        repository, _, tag = self.scene.sandbox.project_image().name.rpartition(":")
         own = {
             "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
             "replicas": self.replicas,
