@@ -40,9 +40,9 @@ class InCluster:
         self.namespace = f"{scene.namespace}-release"
         self.replicas = replicas
         self.lease = LEASE
+        self.git = ""
         self.home = Cluster(scene.sandbox.kubeconfig, self.namespace)
         self.members = Members(self.home)
-        self.git = GitHost(scene.folder, scene.sandbox.node_address)
         self.logs = PodLogs(scene.sandbox, self.namespace, CONTAINER)
         prefix = tuple(scene.sandbox.exec_prefix())
         self.chart = Chart(scene.sandbox.helm(), prefix, self.namespace, scene.folder / "helm", _RELEASE)
@@ -55,7 +55,8 @@ class InCluster:
             meta = {"name": self.namespace, "labels": _RESTRICTED}
             self.home.create({"kind": "Namespace", "apiVersion": "v1", "metadata": meta})
             made.callback(self.home.delete, "Namespace", self.namespace)
-            made.enter_context(self.git)
+            host = made.enter_context(GitHost(self.scene.folder, self.scene.sandbox.node_address))
+            self.git = host.url(self.scene.repository.path.name)
             made.enter_context(self.logs)
             self.scene.load.daemons = [self.logs]
             self._closing = made.pop_all()
@@ -71,7 +72,7 @@ class InCluster:
 
     def values(self, **more: Any) -> dict[str, Any]:
         """The chart's values; `more` goes over the rig's own, key by key."""
-        source = self.scene.source(url=self.git.url(self.scene.repository.path.name), interval="1s")
+        source = self.scene.source(url=self.git, interval="1s")
         config = {
             "sources": [source],
             "apps": list(self._apps),
