@@ -45,7 +45,7 @@ class InCluster:
         self.members = Members(self.home)
         self.logs = PodLogs(scene.sandbox, self.namespace, CONTAINER)
         prefix = tuple(scene.sandbox.exec_prefix())
-        self.chart = Chart(scene.sandbox.helm(), prefix, self.namespace, scene.folder / "helm", _RELEASE)
+        self.chart = Chart(scene.sandbox.helm, prefix, self.namespace, scene.folder / "helm", _RELEASE)
         self._apps: list[Mapping[str, Any]] = [scene.app()]
         self._closing = ExitStack()
 
