@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rig.waiting import until
 from sandbox import Sandbox, cgroups
 from sandbox.procs import Process
 
+_LOOKS = 5
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _EATER = """
 import os, sys
@@ -64,6 +66,16 @@ class Container:
             yield
         finally:
             self._signal(signal.SIGCONT)
+
+    def wait_until_idle(self) -> None:
+        """Returns when its main process does nothing but wait, at several looks one after the other."""
+        looks: deque[str] = deque(maxlen=_LOOKS)
+
+        def asleep() -> bool:
+            looks.append(_stat(self.main)[0])
+            return list(looks) == ["S"] * _LOOKS
+
+        until(asleep, f"container {self.id} idle", 30, poll=0.01)
 
     def exhaust(self) -> None:
         """Uses up the container's memory limit, until the kernel kills a process of it for that; returns then."""
@@ -159,6 +171,11 @@ def _pids(folder: Path) -> list[int]:
         return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
     except OSError:  # removed while it was being read: ENOENT, or ENODEV for an open one
         return []
+
+
+def _stat(pid: int) -> list[str]:
+    """Fields of /proc/PID/stat from the third on; the second, a name in brackets, may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _innermost(pid: int) -> int:

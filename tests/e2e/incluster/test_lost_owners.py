@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from reconciler.core.observed import SWITCH_MANAGER
@@ -62,23 +64,27 @@ def test_halted_in_the_middle_of_a_switch(scene: Scene, incluster: InCluster, fa
 def test_write_that_was_on_its_way_when_the_owner_was_lost(scene: Scene, incluster: InCluster, faults: Faults) -> None:
     """The owner's switch to v2 leaves it and does not arrive. Git is reverted, another takes over; then it arrives.
 
-    What was sent is the kernel's by then: it sends it again, whatever becomes of the daemon. No clock stands between.
+    The daemon is halted as soon as it has nothing more to do than to wait for the answer. What it sent is the kernel's
+    by then, which sends it again when it can: no clock of the daemon's stands between.
     """
     incluster.lease = "6s"  # long enough for it to hear that v2 is ready, and to send the switch, before it is over
     owner = _owner(incluster)
-    address = incluster.pods()[owner]["status"]["podIP"]
+    container, address = incluster.container(owner), incluster.pods()[owner]["status"]["podIP"]
     commit = scene.release("v2.0.0", {"env": {"READY": "false"}})
     incluster.logs.wait_for("phase_changed", commit=commit, app=APP, phase="progressing")
     pods = until(lambda: _started(scene, "v2.0.0"), "two pods of v2.0.0")
     begun = faults.begin()
-    with cut_off(scene.sandbox, address, [OUTGOING]):
-        for each in pods:
-            set_ready(each, ready=True)
-        incluster.logs.wait_for("phase_changed", since=begun.mark, app=APP, phase="switching", pod=owner)
-        scene.repository.revert()
-        _taken_over(incluster, begun, owner)
-        faults.end("a switch on its way when its owner is lost", begun, "v1.0.0")
-    late = until(lambda: _switches(scene, owner, begun.at), "the late switch in the audit log", 60, poll=0.1)
+    with ExitStack() as process:
+        with cut_off(scene.sandbox, address, [OUTGOING]):
+            for each in pods:
+                set_ready(each, ready=True)
+            incluster.logs.wait_for("phase_changed", since=begun.mark, app=APP, phase="switching", pod=owner)
+            container.wait_until_idle()
+            process.enter_context(container.halted())
+            scene.repository.revert()
+            _taken_over(incluster, begun, owner)
+            faults.end("a switch on its way when its owner is lost", begun, "v1.0.0")
+        late = until(lambda: _switches(scene, owner, begun.at), "the late switch in the audit log", 60, poll=0.1)
     assert {each.code for each in late} == {409}, late
     scene.load.wait_for_count(400)
     _no_harm(scene, moves=0)
