@@ -12,6 +12,7 @@ from rig.cluster import Manifest
 from rig.containers import last_end, started
 from rig.incluster import CONTAINER, InCluster
 from rig.partition import INCOMING, OUTGOING, Direction, cut_off
+from rig.repository import version_file
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
@@ -24,12 +25,8 @@ STARTING = {"env": {"STARTUP_DELAY": "6s"}}
 
 
 @pytest.fixture
-def owner(scene: Scene, incluster: InCluster) -> str:
+def owner(incluster: InCluster) -> str:
     """The pod that looks after the app, of which v1.0.0 is active and has load."""
-    return _owner(incluster)
-
-
-def _owner(incluster: InCluster) -> str:
     incluster.configure(strategy={"scaleDownDelay": "1s"})
     incluster.first_release("v1.0.0")
     incluster.afresh()
@@ -68,9 +65,15 @@ def test_write_that_was_on_its_way_when_the_owner_was_lost(scene: Scene, inclust
     by then, which sends it again when it can: no clock of the daemon's stands between.
     """
     incluster.lease = "6s"  # long enough for it to hear that v2 is ready, and to send the switch, before it is over
-    owner = _owner(incluster)
+    incluster.replicas = 1
+    others = [f"other-{number}" for number in range(1, 5)]
+    incluster.configure([scene.app(), *(scene.app(name, path=name, values={"replicas": 1}) for name in others)])
+    incluster.first_release("v1.0.0")
+    owner = incluster.owner()
     container, address = incluster.container(owner), incluster.pods()[owner]["status"]["podIP"]
-    commit = scene.release("v2.0.0", {"env": {"READY": "false"}})
+    # The others are for the connections that they leave open: a new one could not be made when it is cut off.
+    bumped = {"version": version_file("v2.0.0", {"env": {"READY": "false"}})}
+    commit = scene.repository.commit("All", bumped | {f"{name}/version": "v1.0.0\n" for name in others})
     incluster.logs.wait_for("phase_changed", commit=commit, app=APP, phase="progressing")
     pods = until(lambda: _started(scene, "v2.0.0"), "two pods of v2.0.0")
     begun = faults.begin()
@@ -82,6 +85,8 @@ def test_write_that_was_on_its_way_when_the_owner_was_lost(scene: Scene, inclust
             container.wait_until_idle()
             process.enter_context(container.halted())
             scene.repository.revert()
+            incluster.replicas = 2
+            incluster.apply(wait=False)
             _taken_over(incluster, begun, owner)
             faults.end("a switch on its way when its owner is lost", begun, "v1.0.0")
         late = until(lambda: _switches(scene, owner, begun.at), "the late switch in the audit log", 60, poll=0.1)
