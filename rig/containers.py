@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from rig.waiting import until
 from sandbox import Sandbox, cgroups
 from sandbox.procs import Process
 
-_LOOKS = 5
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _EATER = """
 import os, sys
@@ -66,16 +64,6 @@ class Container:
             yield
         finally:
             self._signal(signal.SIGCONT)
-
-    def wait_until_idle(self) -> None:
-        """Returns when its main process does nothing but wait, at several looks one after the other."""
-        looks: deque[str] = deque(maxlen=_LOOKS)
-
-        def asleep() -> bool:
-            looks.append(_stat(self.main)[0])
-            return list(looks) == ["S"] * _LOOKS
-
-        until(asleep, f"container {self.id} idle", 30, poll=0.01)
 
     def exhaust(self) -> None:
         """Uses up the container's memory limit, until the kernel kills a process of it for that; returns then."""
@@ -155,12 +143,6 @@ def last_end(pod: Manifest, name: str) -> str:
     return str(_status(pod, name).get("lastState", {}).get("terminated", {}).get("reason", ""))
 
 
-def started(pod: Manifest) -> bool:
-    """Whether all containers of a pod run, ready or not."""
-    statuses = pod["status"].get("containerStatuses") or []
-    return bool(statuses) and all("running" in each["state"] for each in statuses)
-
-
 def _status(pod: Manifest, name: str) -> Manifest:
     statuses: list[Manifest] = pod["status"].get("containerStatuses") or []
     return next((each for each in statuses if each["name"] == name), {})
@@ -171,11 +153,6 @@ def _pids(folder: Path) -> list[int]:
         return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
     except OSError:  # removed while it was being read: ENOENT, or ENODEV for an open one
         return []
-
-
-def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the third on; the second, a name in brackets, may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _innermost(pid: int) -> int:
