@@ -18,15 +18,17 @@ from rig.members import Members, owner
 from rig.podlogs import PodLogs
 from rig.scene import APP, Scene
 from rig.told import Event
-from rig.waiting import until
+from rig.waiting import Overdue, until
 
 CONTAINER = "reconciler"
 _RELEASE = "reconciler"
 _SELECTOR = {"app.kubernetes.io/name": "reconciler", "app.kubernetes.io/instance": _RELEASE}
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
-LEASE = "3s"
-"""The shortest that the daemon takes: what is tested is that it is waited for, not how long."""
+LEASE = "5s"
+"""Short: what is tested is that it is waited for, not how long. But a busy machine may keep a daemon waiting, too."""
+_PATIENCE = 120.0
+"""Seconds for one release."""
 
 
 class InCluster:
@@ -102,7 +104,10 @@ class InCluster:
 
     def settle(self, commit: str, app: str = APP, **options: Any) -> Event:
         """Returns when a pod has said that the switch to what `commit` wants is confirmed."""
-        return self.logs.wait_for("switch_confirmed", commit=commit, app=app, **options)
+        try:
+            return self.logs.wait_for("switch_confirmed", commit=commit, app=app, **{"timeout": _PATIENCE, **options})
+        except Overdue as error:
+            raise Overdue(f"{error}\n{self.members.story()}") from None
 
     def pods(self) -> dict[str, Manifest]:
         """The chart's pods by name, those that are being deleted left out."""

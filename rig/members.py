@@ -23,6 +23,10 @@ class Members:
         found = self.home.find("Lease", **{_GROUP: self.group})
         return {each["metadata"]["name"]: each for each in found if each["spec"].get("holderIdentity")}
 
+    def story(self) -> str:
+        """What all Leases say, for a failure's message."""
+        return "\n".join(f"{each['metadata']} {each['spec']}" for each in self.leases().values())
+
     @property
     def names(self) -> set[str]:
         """Of those who hold a Lease, be it one that has run out."""

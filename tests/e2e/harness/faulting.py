@@ -42,7 +42,7 @@ class Faults:
         try:
             converged(self.rig.scene, version, app, alone=alone, timeout=timeout)
         except AssertionError as error:
-            raise AssertionError(f"{name}: {error}\n{self.rig.logs.story()}") from None
+            raise AssertionError(f"{name}: {error}\n{self.rig.logs.story()}\n{self.rig.members.story()}") from None
         ended = time.time()
         around = [each for each in self.rig.scene.load.requests if begun.at <= each.end]
         failed = sum(not each.ok for each in around)

@@ -42,7 +42,7 @@ def _taken_over(incluster: InCluster, begun: Begun, former: str) -> str:
 def test_halted_in_the_middle_of_a_switch(scene: Scene, incluster: InCluster, faults: Faults, owner: str) -> None:
     """SIGSTOP while the API server has the owner's switch in hand, for longer than its Lease; then SIGCONT.
 
-    Git is reverted meanwhile, and another one takes over. What the API server then makes of the switch is that it fails:
+    Git is reverted meanwhile, and another one takes over. When the API server then goes on with the switch, it fails:
     no clock of the daemon's stands between, as it is halted.
     """
     container = incluster.container(owner)
