@@ -4,9 +4,9 @@ goes on, while two more replicas stand by."""
 from __future__ import annotations
 
 import pytest
+
 from reconciler.app.ownership import key_of
 from reconciler.core.membership import owner_of
-
 from rig.incluster import InCluster
 from rig.scene import APP, Scene
 from tests.e2e.harness.asserts import moved, no_request_failed
