@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from reconciler.app.settings_monitoring import MonitoringSettings
 from reconciler.errors import Invalid, Transient
-from reconciler.web.listener import Limits
 from reconciler.web.monitoring import Monitoring
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import Recorder
@@ -23,13 +23,11 @@ ANY = MonitoringSettings("127.0.0.1", 0)
 class Bench:
     """The answers of a daemon that is as the test says."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self) -> None:
         self.live, self.ready = {"apps": True, "watches": True}, {"caches": True}
         self.told, self.clock = Recorder(), FakeClock()
         self.scrapes: list[bool] = []
         self.monitoring = Monitoring(lambda: self.live, lambda: self.ready, self.exposition, self.told, self.clock)
-        if limits:
-            self.monitoring.limits = limits
 
     async def exposition(self, openmetrics: bool) -> tuple[bytes, str]:
         self.scrapes.append(openmetrics)
@@ -101,7 +99,8 @@ async def test_many_who_ask_at_once_get_the_same(bench: Bench) -> None:
 
 
 async def test_a_stranger_who_holds_every_connection_does_not_keep_the_kubelet_out() -> None:
-    bench = Bench(Limits(connections=2, oldest_goes=True))
+    bench = Bench()
+    bench.monitoring.limits = replace(bench.monitoring.limits, connections=2, header_seconds=3600.0)
     await bench.monitoring.apply(ANY)
     host, _, port = bench.address.rpartition(":")
     held = [await asyncio.open_connection(host, int(port)) for _ in range(5)]

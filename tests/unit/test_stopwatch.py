@@ -41,6 +41,15 @@ def test_it_waits_from_the_first_wake_up_to_its_turn(bench: Bench) -> None:
     assert (meter.waits, watch.queued) == ([2.0], False)
 
 
+def test_where_nothing_failed_nothing_is_waited_out(bench: Bench) -> None:
+    clock, meter, watch = bench
+    watch.woken()
+    clock.time += 1.0
+    watch.held(False)
+    watch.taken()
+    assert meter.waits == [1.0]
+
+
 def test_a_turn_that_nobody_asked_for_waited_for_nothing(bench: Bench) -> None:
     _, meter, watch = bench
     watch.taken()
