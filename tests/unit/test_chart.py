@@ -272,12 +272,15 @@ def test_what_is_fixed_at_start_restarts_the_pods() -> None:
 
 
 def test_the_daemon_takes_the_configuration_that_it_is_given() -> None:
-    objects = render(EVERYTHING, _lone({f"monitoring.{key}": False for key in ("enabled", "serviceMonitor.enabled")}))
+    objects = render(EVERYTHING)
     (text,) = (each["data"]["reconciler.yaml"] for each in of_kind("ConfigMap", objects) if _holds_config(each))
     settings = parse_settings(text, "reconciler.yaml")
     assert [each.name for each in settings.sources] == ["shop", "till"]
     assert settings.webhook is not None
     assert (settings.webhook.host, settings.webhook.port) == ("0.0.0.0", 9292)
+    assert settings.monitoring is not None
+    assert settings.high_availability is not None
+    assert settings.high_availability.group == "blue-reconciler"
 
 
 def _holds_config(configmap: Object) -> bool:
