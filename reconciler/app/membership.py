@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from reconciler.app.loop import set_within
@@ -24,6 +23,7 @@ _RENEWALS = 5
 _RETRIES = 20
 """Tries within one duration, while they fail."""
 _UNTOUCHED = "It changes nothing until it has its Lease again; traffic goes on as it was"
+_LEFT = "Its apps are looked after by the others all the same"
 
 
 @dataclass(slots=True)
@@ -61,6 +61,7 @@ class Membership:
     _lost_since: float | None = None
     _told: frozenset[str] = frozenset()
     _trouble: str = ""
+    _left: set[str] = field(default_factory=set)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _renew: asyncio.Event = field(default_factory=asyncio.Event)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -229,9 +230,22 @@ class Membership:
         if overdue := self._roll.overdue(self.elapsed()):
             self._roll.bury(overdue, await self._list())
         for each in self._roll.gone.values():
-            with suppress(Conflict):  # it is back, as the watch will tell
-                await self.leases.delete(each)
-                self._roll.forget(each.name)
+            await self._clear_away(each)
+
+    async def _clear_away(self, lease: Lease) -> None:
+        """What is left of one that is gone. That it cannot be deleted holds nobody up."""
+        try:
+            await self.leases.delete(lease)
+        except Conflict:
+            return  # it is back, as the watch will tell
+        except ReconcilerError as error:
+            if lease.name not in self._left:
+                self._left.add(lease.name)
+                told = {"reason": error.located, "untouched": _LEFT, "todo": error.todo}
+                self.telemetry.emit(event("lease_left", member=lease.name, **told))
+            return
+        self._left.discard(lease.name)
+        self._roll.forget(lease.name)
 
     async def _list(self) -> dict[str, Lease]:
         """All Leases. One that is not there was not let go: its holder may be alive, and it runs out like others."""

@@ -80,7 +80,7 @@ def member_of(
     elsewhere by one that it makes up. Raises `Invalid` if it is not known in which namespace the Leases are to be."""
     name = os.environ.get("POD_NAME") or f"{_hostname()}-{secrets.token_hex(4)}"
     namespace = settings.namespace or os.environ.get("POD_NAMESPACE") or _pod_namespace()
-    leases = KubernetesLeases(api, namespace, settings.group, clock.now, monitor.of_watches)
+    leases = KubernetesLeases(api, namespace, settings.group, clock.now, monitor.of_watches, _pod(namespace))
     hooks = Hooks(daemon.surrender, daemon.rebalance, daemon.wake_source)
     holder = f"{name}_{secrets.token_hex(4)}"
     member = Membership(
@@ -88,6 +88,12 @@ def member_of(
     )
     leases.on_failure = member.failed
     return member
+
+
+def _pod(namespace: str) -> tuple[str, str] | None:
+    """Name and uid of this pod, if it is known, and in that namespace: an owner from elsewhere counts as gone."""
+    name, uid = os.environ.get("POD_NAME"), os.environ.get("POD_UID")
+    return (name, uid) if name and uid and os.environ.get("POD_NAMESPACE") == namespace else None
 
 
 def _pod_namespace() -> str:

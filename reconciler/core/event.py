@@ -364,6 +364,11 @@ EVENTS: Mapping[str, Spec] = {
     "lease_recovered": Spec(
         "It has its Lease again, and a share of the apps. `duration`: how long it had none.", ("member", "duration")
     ),
+    "lease_left": Spec(
+        "The Lease of a `member` that is gone could not be deleted. It is tried again from time to time.",
+        ("member", *_WHY),
+        Level.WARNING,
+    ),
     "app_taken_over": Spec(
         "This daemon looks after the app from now on: what a former one still sends for it will fail.",
         ("app", "namespace", "holder", "from_holder"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from reconciler.core.membership import Lease
-from reconciler.errors import Conflict, Transient
+from reconciler.errors import Conflict, ReconcilerError, Transient
 
 T = TypeVar("T")
 
@@ -52,6 +52,11 @@ class FakeLeases:
     slow: float = 0.0
     cut: bool = False
     frozen: asyncio.Event | None = None
+    deaf: bool = False
+    """The watch has stopped, and nobody has noticed yet."""
+    delayed: float = 0.0
+    """Seconds for which the next write is under way."""
+    undeletable: ReconcilerError | None = None
     asked: list[str] = field(default_factory=list)
 
     async def list(self) -> Sequence[Lease]:
@@ -60,17 +65,21 @@ class FakeLeases:
 
     async def put(self, lease: Lease) -> Lease:
         self.asked.append("put")
+        delay, self.delayed = self.delayed, 0.0
+        await asyncio.sleep(delay)
         return await self._ask(lambda: self.store.put(lease))
 
     async def delete(self, lease: Lease) -> None:
         self.asked.append("delete")
+        if self.undeletable:
+            raise self.undeletable
         await self._ask(lambda: self.store.delete(lease))
 
     async def follow(self, seen: Callable[[Lease], None]) -> None:
         known = 0
         while True:
             await asyncio.sleep(0.05 + self._delay())
-            if self.cut:
+            if self.cut or self.deaf:
                 continue
             await self._thawed()
             for each in self.store.log[known:]:

@@ -372,3 +372,17 @@ def test_the_table_has_comments_of_several_lines_and_whole_mappings() -> None:
 def test_chart_and_daemon_have_one_version() -> None:
     text = "name: x\nversion: 1.0.0\nappVersion: '1.0.0'\n"
     assert with_versions(text, "2.0.0") == 'name: x\nversion: 2.0.0\nappVersion: "2.0.0"\n'
+
+
+def test_links_of_alerts_and_dashboard_lead_to_the_documents_or_are_not_there() -> None:
+    shown = {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
+    objects = render(values={"monitoring": {**shown, "docsUrl": "https://wiki.example.org/ops/"}})
+    links = [each["annotations"]["runbook_url"] for each in _alerts(objects)]
+    assert links and all(each.startswith("https://wiki.example.org/ops/alerts.md#") for each in links)
+    assert "docs.example.com" not in str(objects)
+    bare = _alerts(render(values={"monitoring": shown}))
+    assert bare and not any("runbook_url" in each["annotations"] for each in bare)
+
+
+def _alerts(objects: list[Object]) -> list[Object]:
+    return [each for group in one("PrometheusRule", objects)["spec"]["groups"] for each in group["rules"]]

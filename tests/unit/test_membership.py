@@ -307,6 +307,76 @@ def test_an_outage_for_all_moves_nothing() -> None:
     run_virtual(story())
 
 
+def test_the_api_server_is_back_for_one_before_it_is_for_the_others() -> None:
+    async def story() -> None:
+        members = crowd("abc")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        before = owners(members)
+        for each in members:
+            each.leases.cut = True
+        await ticks(members, DURATION * 2)
+        members[0].leases.cut = False
+        await ticks(members, DURATION / 2)
+        assert owners(members) == {key: found if found == ["a"] else [] for key, found in before.items()}
+        members[1].leases.cut = members[2].leases.cut = False
+        await ticks(members, 5)
+        assert owners(members) == before
+
+    run_virtual(story())
+
+
+def test_whose_watch_has_stopped_does_not_take_the_others_for_gone() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        before = owners(members)
+        members[0].leases.deaf = True
+        await ticks(members, DURATION * 3)
+        assert owners(members) == before
+        assert members[0].membership.members == {"a", "b"}
+
+    run_virtual(story())
+
+
+def test_a_renewal_that_arrives_when_others_have_taken_over_gives_nothing_back() -> None:
+    """What is left of it cannot even be deleted: so the late renewal is written, and its sender is told so."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        members[1].leases.undeletable = Blocked("may not delete leases", todo="allow it")
+        members[0].leases.delayed = DURATION * 1.5
+        await ticks(members, DURATION * 1.7)
+        assert [each.name for each in members[1].told.events].count("lease_left") == 1
+        await ticks(members, DURATION)
+        require_one_each(members)
+        assert "lease_lost" in members[0].told.names()
+
+    run_virtual(story())
+
+
+def test_what_was_handed_over_may_not_be_written_any_more() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        members[0].start()
+        await ticks(members, 1)
+        members[1].start()
+        await ticks(members, 3)
+        for key in APPS:
+            owner, other = members if owner_of(key, "ab") == "a" else reversed(members)
+            assert owner.membership.permit(key) > 0
+            with pytest.raises(Conflict):
+                other.membership.permit(key)
+
+    run_virtual(story())
+
+
 def test_a_promotion_is_not_interrupted_by_one_that_joins() -> None:
     async def story() -> None:
         members = crowd("ab")

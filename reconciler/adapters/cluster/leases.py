@@ -24,7 +24,9 @@ _DEFAULT_DURATION = 15
 
 class KubernetesLeases:
     """The `ports.Leases` of `group` in `namespace`; `now()` is the time in epoch seconds, for people to read.
-    `on_failure(error)` is told when they cannot be watched."""
+    `on_failure(error)` is told when they cannot be watched. `pod` (name and uid) is the one that they go with: Kubernetes'
+    garbage collector deletes them after it, which counts for nothing until they have run out.
+    """
 
     def __init__(
         self,
@@ -33,12 +35,14 @@ class KubernetesLeases:
         group: str,
         now: Callable[[], float],
         monitor: Monitor = UNMONITORED,
+        pod: tuple[str, str] | None = None,
     ) -> None:
         self._api = api
         self._namespace = namespace
         self._group = group
         self._now = now
         self._monitor = monitor
+        self._pod = pod
         self.on_failure: Callable[[ReconcilerError], None] = lambda _: None
 
     async def list(self) -> Sequence[Lease]:
@@ -91,9 +95,15 @@ class KubernetesLeases:
         return {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.name,
-            "metadata": {"name": lease.name, "labels": labels, "annotations": notes},
+            "metadata": {"name": lease.name, "labels": labels, "annotations": notes, **self._owner()},
             "spec": {"holderIdentity": lease.holder, "leaseDurationSeconds": round(lease.duration), "renewTime": at},
         }
+
+    def _owner(self) -> dict[str, Any]:
+        if self._pod is None:
+            return {}
+        name, uid = self._pod
+        return {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]}
 
 
 class _Telling:
