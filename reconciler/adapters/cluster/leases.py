@@ -24,7 +24,7 @@ _DEFAULT_DURATION = 15
 
 class KubernetesLeases:
     """The `ports.Leases` of `group` in `namespace`; `now()` is the time in epoch seconds, for people to read.
-    `on_failure(error)` is told when they cannot be watched. `pod` (name and uid) is the one that they go with: Kubernetes'
+    `on_failure(error)` is told when they cannot be watched. `pod` (name and uid) is the one that they go with: the
     garbage collector deletes them after it, which counts for nothing until they have run out.
     """
 
