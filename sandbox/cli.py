@@ -144,10 +144,8 @@ def image(
     if twice:
         again = project.rebuilt(progress)
         if again.layers != built.layers:
-            pairs = zip(built.layers, again.layers, strict=True)
-            raise SandboxError(
-                "another build gave other layers:\n" + "\n".join(f"  {a} {b}" for a, b in pairs if a != b)
-            )
+            both = "\n  ".join(["first:", *built.layers, "again:", *again.layers])
+            raise SandboxError(f"another build gave other layers; {both}")
         same = "the same" if again.digest == built.digest else "another"
         print(f"built again: the same layers, {same} digest")
     if sandbox.running and not sandbox.simulated:

@@ -52,7 +52,7 @@ buildah rm "$container"
 # The machine's own authorities are mounted while it is built, for package registries behind a proxy. They are no
 # part of the image: image/rootfs.py takes Debian's.
 _MAKE_IMAGE = """
-buildah build $CACHE --pull-never --network host --timestamp "$EPOCH" $MOUNT \
+buildah build --layers $CACHE --pull-never --network host --timestamp "$EPOCH" $MOUNT \
   --build-arg BASE_IMAGE="$BASE" --build-arg SOURCE_DATE_EPOCH="$EPOCH" --build-arg VERSION="$VERSION" \
   --tag "$IMAGE" "$SOURCES"
 buildah push --quiet "$IMAGE" "oci-archive:$ARCHIVE:$IMAGE"
@@ -87,7 +87,7 @@ def ensure(progress: Progress, sources: Path = PROJECT) -> ProjectImage:
 
 
 def rebuilt(progress: Progress, sources: Path = PROJECT) -> ProjectImage:
-    """The same image from nothing but the base: no layer of an earlier build is used, and none is kept."""
+    """The same image from nothing but the base: no layer of an earlier build is used."""
     packages.ensure_for_image(progress)
     with tempfile.TemporaryDirectory() as folder, one_builder("image"):
         return _build(Path(folder, _archive(image_key(sources)).name), sources, progress, cached=False)
@@ -156,7 +156,7 @@ def _build(archive: Path, sources: Path, progress: Progress, *, cached: bool) ->
             SOURCES=str(sources),
             EPOCH=str(_EPOCH),
             VERSION=_version(sources),
-            CACHE="--layers" if cached else "--no-cache --layers=false",
+            CACHE="" if cached else "--no-cache",
             MOUNT=f"--volume {_AUTHORITIES}:{_AUTHORITIES}:ro" if _AUTHORITIES.exists() else "",
         )
     built = _measure(fresh, name, archive)
