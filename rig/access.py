@@ -97,13 +97,13 @@ def _key(resource: str, names: str) -> str:
 
 
 class Account:
-    """A ServiceAccount in the namespace of `cluster`, with a Role of its own: it may do what `allow` was last told."""
+    """A ServiceAccount in the namespace of `cluster`, with a Role of its own: `allowed` is what it may do."""
 
     def __init__(self, cluster: Cluster, name: str = "reconciler") -> None:
         self.name = name
         self.user = f"system:serviceaccount:{cluster.namespace}:{name}"
         self._cluster = cluster
-        self._allowed: set[Asked] = set()
+        self.allowed: frozenset[Asked] = frozenset()
         meta, group = {"name": name}, "rbac.authorization.k8s.io"
         subject = {"kind": "ServiceAccount", "name": name, "namespace": cluster.namespace}
         role = {"apiGroup": group, "kind": "Role", "name": name}
@@ -114,12 +114,12 @@ class Account:
 
     def allow(self, permissions: Iterable[Asked]) -> None:
         """Returns once the API server, which hears of its own Roles by a watch, goes by that."""
-        wanted = set(permissions)
+        wanted = frozenset(permissions)
         rules = [{"apiGroups": [group], "resources": [kind], "verbs": [verb]} for verb, group, kind in sorted(wanted)]
         self._cluster.patch("Role", self.name, {"rules": rules})
-        for each in wanted ^ self._allowed:
+        for each in wanted ^ self.allowed:
             self._obeyed(each, each in wanted)
-        self._allowed = wanted
+        self.allowed = wanted
 
     def _obeyed(self, permission: Asked, allowed: bool) -> None:
         what = f"{self.user} {'may' if allowed else 'may not'} {' '.join(permission)}"

@@ -61,7 +61,7 @@ def _allow(scene: Scene, *less: tuple[str, str]) -> None:
     _done(scene, "apply", "-f", "-", stdin=roles)
 
 
-_NO_PATCH = ("resources: [services], verbs: [list, create, patch, delete]", "resources: [services], verbs: [list]")
+_NO_PATCH = ("resources: [services], verbs: [list, create, patch]", "resources: [services], verbs: [list]")
 _NO_ACTING = ("verbs: [impersonate]", "verbs: [get]")
 _PATCH, _ACT = ("patch", "services"), ("impersonate", f"serviceaccounts/{ACCOUNT}")
 

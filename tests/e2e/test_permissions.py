@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from reconciler.core import access
+from reconciler.core.access import ALWAYS
 from rig.scene import Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
@@ -22,10 +24,16 @@ OURS = {"bluegreen.reconciler/app": "my-app"}
 
 
 def _role(namespace: str) -> str:
-    """The Role as the README shows it, for another namespace."""
+    """The Role as the README shows it, for another namespace, with those rules that it has for deletions and for
+    objects of further kinds; none for Secrets."""
     blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    text = next(each for each in blocks if "kind: Role" in each)
-    return str(text).replace("namespace: default", f"namespace: {namespace}")
+    number = next(n for n, each in enumerate(blocks) if "kind: Role" in each)
+    role, further = (yaml.safe_load(each) for each in blocks[number : number + 2])
+    wanted = access.rules(["furtherKinds", "deletion"])
+    role["rules"] += [each for each in further if each in wanted]
+    assert len(role["rules"]) == len(access.rules([ALWAYS])) + len(wanted)
+    assert "secrets" not in str(role)
+    return yaml.safe_dump({**role, "metadata": {**role["metadata"], "namespace": namespace}})
 
 
 def _kubeconfig(scene: Scene) -> Path:

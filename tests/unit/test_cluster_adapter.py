@@ -215,8 +215,9 @@ async def test_a_refused_watch_says_what_the_api_server_says_and_what_to_do(watc
     assert "Role" in told.todo
 
 
-async def test_a_refusal_after_a_failure_of_another_kind_is_told_too_and_once(watched: Watched) -> None:
-    """The connection broke first: that a permission was taken away meanwhile is another thing to know."""
+async def test_each_refusal_within_an_outage_is_told_and_once(watched: Watched) -> None:
+    """The connection broke first: that a permission was taken away meanwhile is another thing to know, and then that
+    another one is missing as well."""
     server = ApiServer(nothing)
     task = asyncio.create_task((await watched(server)).run())
     await server.until(lambda: bool(server.failures))
@@ -224,9 +225,11 @@ async def test_a_refusal_after_a_failure_of_another_kind_is_told_too_and_once(wa
     await server.until(lambda: len(server.failures) == 2)
     before = server.watches
     await server.until(lambda: server.watches == before + 1)
+    server.refusal = 'configmaps is forbidden: User "x" cannot list resource "configmaps"'
+    await server.until(lambda: len(server.failures) == 3)
     await _ended(task)
-    first, second = server.failures
-    assert isinstance(first, Transient) and isinstance(second, Blocked)
+    first, second, third = server.failures
+    assert isinstance(first, Transient) and isinstance(second, Blocked) and "list" in third.what
 
 
 # --- refusals --------------------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ async def test_that_a_job_may_not_be_deleted_is_told_with_its_result() -> None:
 
     found = await prober(Kept(COMPLETE)).measure(CHECK, subject())
     assert found.outcome is Outcome.PASSED
-    assert found.reason.endswith("stays: nobody may delete jobs.batch")
+    assert found.measured.endswith("stays: nobody may delete jobs.batch")
 
 
 async def test_a_job_that_was_not_read_with_the_app_is_inconclusive() -> None:

@@ -81,7 +81,7 @@ class Watch:
 
     `synced` is set while the store is known to be true: cleared with the first failure, set again after a fresh list
     and a watch from there on that brings something or lasts.
-    `on_failure(watch, retry_in, error)` and `on_recovery(watch)` are told once per outage, not once per attempt.
+    `on_failure(watch, retry_in, error)` and `on_recovery(watch)` are told once per outage and refusal, not per attempt.
     """
 
     def __init__(
@@ -164,11 +164,16 @@ class Watch:
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2**self._failures) * random.uniform(0.8, 1.2)  # noqa: S311
         self._pulse.due_within(delay + CALL_SECONDS + _SLACK)
         self._failures = min(self._failures + 1, 10)
-        # Once per outage; but that it is refused is another thing to know than that nobody answered before.
-        if self._failures == 1 or (isinstance(error, Blocked) and not isinstance(self._error, Blocked)):
+        if self._failures == 1 or self._is_news(error):
             self._on_failure(self, delay, error)
         self._turn(error)
         await asyncio.sleep(delay)
+
+    def _is_news(self, error: ReconcilerError) -> bool:
+        """An outage is told once. But that it is refused is another thing to know than that nobody answered before, and
+        so is each permission that is missing: of `list` and `watch`, the second shows when the first is there."""
+        known = self._error.located if self._error else ""
+        return isinstance(error, Blocked) and error.located != known
 
     async def _follow(self) -> None:
         if not self._version:

@@ -206,9 +206,8 @@ class _Run:
             ended = Outcome.FAILED if has_started(pods or ()) else Outcome.INCONCLUSIVE
         else:
             reason, ended = why(job, pods or ()), outcome
-        if outcome in (None, Outcome.PASSED):
-            reason = "; ".join(filter(None, (reason, await self._delete(job))))
-        return Measurement(ended, measured(job, log), reason)
+        left = await self._delete(job) if outcome in (None, Outcome.PASSED) else ""
+        return Measurement(ended, "\n".join(filter(None, (measured(job, log), left))), reason)
 
     async def _last_words(self, job: Manifest) -> tuple[Sequence[Manifest] | None, str]:
         """Its pods (None: not to be seen), and the end of its log. What cannot be read is no reason to doubt how it
