@@ -1,7 +1,8 @@
-"""Real Git servers on the loopback, inside the test's own process: HTTPS by `git http-backend`, SSH by OpenSSH's sshd.
+"""Real Git servers inside the test's own process: HTTPS by `git http-backend`, SSH by OpenSSH's sshd.
 
-Neither is a daemon, and both listen on a port that the kernel chose, so that nothing has to be waited for. What they
-need of Debian is in `sandbox/packages.py`; `missing` says what is not there.
+Neither is a daemon. Both listen on the loopback (HTTPS elsewhere if pods are to reach it), on a port that the kernel
+chose, so that nothing has to be waited for. What they need of Debian is in `sandbox/packages.py`; `missing` says what
+is not there.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ def _run(*command: str, cwd: Path) -> None:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of the test's own, and a server's certificate by it for 127.0.0.1 and localhost."""
+    """A certificate authority of the test's own, and a server's certificate by it for localhost and an address."""
 
     ca: Path
     certificate: Path
     key: Path
 
 
-def make_authority(folder: Path) -> Authority:
-    """Makes it with the openssl command."""
+def make_authority(folder: Path, address: str = "127.0.0.1") -> Authority:
+    """Makes it with the openssl command, for a server at that address."""
     folder.mkdir()
     new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     _run(
@@ -65,7 +66,7 @@ def make_authority(folder: Path) -> Authority:
         cwd=folder,
     )
     _run("openssl", *new, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr", cwd=folder)
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    (folder / "names").write_text(f"subjectAltName=DNS:localhost,IP:{address}\n")
     signed = ("x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2")
     _run("openssl", *signed, "-extfile", "names", "-out", "server.crt", cwd=folder)
     return Authority(folder / "ca.crt", folder / "server.crt", folder / "server.key")
@@ -77,6 +78,7 @@ class HttpsServer:
     Authorization; `allowed` the values of it that are let in (None: nobody is asked)."""
 
     root: Path
+    address: str = "127.0.0.1"
     port: int = 0
     allowed: set[str] | None = None
     revoked: bool = False
@@ -97,15 +99,15 @@ class HttpsServer:
     """Whoever wants to push is told that it is forbidden."""
     seen: list[tuple[str, str]] = field(default_factory=list)
 
-    def url(self, name: str, host: str = "127.0.0.1") -> str:
+    def url(self, name: str, host: str = "") -> str:
         """The address of a repository."""
-        return f"https://{host}:{self.port}/{name}"
+        return f"https://{host or self.address}:{self.port}/{name}"
 
 
 @contextmanager
-def https_server(root: Path, authority: Authority) -> Iterator[HttpsServer]:
-    """Runs one, for as long as the `with` lasts."""
-    state = HttpsServer(root)
+def https_server(root: Path, authority: Authority, address: str = "127.0.0.1") -> Iterator[HttpsServer]:
+    """Runs one at that address of this machine, for as long as the `with` lasts."""
+    state = HttpsServer(root, address)
     state.hold.set()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority.certificate, authority.key)
@@ -113,7 +115,7 @@ def https_server(root: Path, authority: Authority) -> Iterator[HttpsServer]:
     class Handler(_Handler):
         server_state = state
 
-    server = _Server(context, Handler)
+    server = _Server(context, address, Handler)
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -129,9 +131,9 @@ def https_server(root: Path, authority: Authority) -> Iterator[HttpsServer]:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # so that the end waits for them
 
-    def __init__(self, context: ssl.SSLContext, handler: type[_Handler]) -> None:
+    def __init__(self, context: ssl.SSLContext, address: str, handler: type[_Handler]) -> None:
         self._context = context
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__((address, 0), handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """The handshake comes with the first read, in the connection's thread: it must not hold up the others."""
