@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-from rig.chart import Chart
+from rig.chart import Chart, HelmError
 from rig.cluster import Cluster, Manifest, is_ready
 from rig.containers import Container, container_of, restarts
 from rig.githost import GitHost
@@ -91,7 +91,11 @@ class InCluster:
 
     def apply(self, *, wait: bool = True, **more: Any) -> None:
         """Installs or upgrades the chart; returns when every pod is ready, if that is to be waited for."""
-        self.chart.apply(self.values(**more), wait=wait)
+        try:
+            self.chart.apply(self.values(**more), wait=wait)
+        except HelmError as error:
+            statuses = [each["status"].get("containerStatuses") for each in self.pods().values()]
+            raise HelmError(f"{error}\n{statuses}\n{self.logs.story()}") from None
 
     def first_release(self, version: str = "v1.0.0", values: Mapping[str, Any] | None = None) -> str:
         """Installs the chart, starts the load, commits a version, and returns when clients get it."""
