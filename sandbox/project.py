@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -146,14 +147,15 @@ def _build(archive: Path, sources: Path, progress: Progress, *, cached: bool) ->
     name = f"{PROJECT_IMAGE}:{key}"
     fresh = archive.with_suffix(".new")
     fresh.unlink(missing_ok=True)  # buildah would add to it
-    with progress.step("image", "building, about a minute"):
+    with progress.step("image", "building, about a minute"), tempfile.TemporaryDirectory() as folder:
+        snapshot(sources, Path(folder), key)
         _run(
             _MAKE_IMAGE,
             storage,
             BASE=base,
             IMAGE=name,
             ARCHIVE=str(fresh),
-            SOURCES=str(sources),
+            SOURCES=folder,
             EPOCH=str(_EPOCH),
             VERSION=_version(sources),
             CACHE="" if cached else "--no-cache",
@@ -163,6 +165,20 @@ def _build(archive: Path, sources: Path, progress: Progress, *, cached: bool) ->
     fresh.rename(archive)
     archive.with_suffix(".json").write_text(json.dumps(asdict(built)))
     return built
+
+
+def snapshot(sources: Path, target: Path, key: str) -> None:
+    """Copies what KEY is of to TARGET: buildah takes its time to read it, while somebody may be writing, and knows a file
+    again by its time, too. Raises SandboxError if the sources are other ones by now.
+    """
+    for file in _files(sources):
+        place = target / file.relative_to(sources)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, place)
+    for path in [*target.rglob("*"), target]:
+        os.utime(path, (_EPOCH, _EPOCH))
+    if image_key(target) != key:
+        raise SandboxError("the sources were changed while the image was built of them; do that again")
 
 
 def _has(storage: Path, image: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from image import rootfs
 from sandbox import project
+from sandbox.errors import SandboxError
 from sandbox.paths import PROJECT
 
 _PIN = re.compile(r"^([a-z0-9-]+)==(\S+) \\$", re.MULTILINE)
@@ -241,6 +242,22 @@ def test_a_renamed_file_is_a_change_and_what_is_not_in_the_image_is_none(sources
     assert project.image_key(sources) == before
     (sources / "reconciler/core/plan.py").rename(sources / "reconciler/core/planner.py")
     assert project.image_key(sources) != before
+
+
+def test_a_build_has_its_own_copy_of_the_sources_as_they_were(
+    sources: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    key = project.image_key(sources)
+    copies = [tmp_path_factory.mktemp("copy") for _ in range(2)]
+    for number, copy in enumerate(copies):
+        os.utime(sources / "Dockerfile", (number, number))
+        project.snapshot(sources, copy, key)
+        assert project.image_key(copy) == key
+    times = {path.stat().st_mtime for copy in copies for path in copy.rglob("*")}
+    assert len(times) == 1, "what was built is known again in another checkout"
+    (sources / "Dockerfile").write_text("other")
+    with pytest.raises(SandboxError, match="changed while"):
+        project.snapshot(sources, copies[0], key)
 
 
 def test_the_base_has_the_packages_that_the_dockerfile_asks_for() -> None:
