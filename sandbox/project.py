@@ -168,7 +168,7 @@ def _build(archive: Path, sources: Path, progress: Progress, *, cached: bool) ->
 
 
 def snapshot(sources: Path, target: Path, key: str) -> None:
-    """Copies what KEY is of to TARGET: buildah reads over a while, in which somebody may be writing, and it knows a file
+    """Copies what KEY is of to TARGET: buildah reads for a while, in which somebody may write, and it knows a file
     again by its time, too. Raises SandboxError if the sources are other ones by now.
     """
     for file in _files(sources):
