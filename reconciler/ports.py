@@ -204,8 +204,15 @@ class Leases(Protocol):
         """Deletes it, unless it is gone already. `Conflict` if it is not at `lease.version` any more."""
         ...
 
-    async def follow(self, seen: Callable[[Lease], None]) -> None:
-        """Calls `seen` with every Lease that is new or changed, for ever. What is deleted is not told."""
+    async def find(self, name: str) -> Lease | None:
+        """The one of that name, as `list`, but also if it was taken out of the group; None if there is none. Raises
+        `Blocked` if it is no daemon's."""
+        ...
+
+    async def follow(self, seen: Callable[[Lease], None], gone: Callable[[Lease], None]) -> None:
+        """Calls `seen` with every Lease that is new or changed, for ever, and `gone` with one that was deleted or taken
+        out of the group, at the version of that."""
+        ...
         ...
 
 

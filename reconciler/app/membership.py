@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from reconciler.app.loop import set_within
 from reconciler.core.event import event
 from reconciler.core.membership import KEEPS_LIMIT, Lease, Roll, Statement, claims, may_act, owner_of
-from reconciler.errors import Conflict, ReconcilerError, Transient
+from reconciler.errors import Blocked, Conflict, ReconcilerError, Transient
 from reconciler.ports import Leases, Telemetry
 
 _TRUSTED = 0.9
@@ -22,7 +23,12 @@ _RENEWALS = 5
 """Renewals within one duration: four may fail."""
 _RETRIES = 20
 """Tries within one duration, while they fail."""
+_OUTAGE = 0.5
+"""Share of a duration. Who could not renew for so long has reason to think that nobody could."""
+_RELEASES = 3
+"""Tries to let go: what was under way when this was asked for may have arrived."""
 _UNTOUCHED = "It changes nothing until it has its Lease again; traffic goes on as it was"
+_BLIND = "It goes on with its apps; those of a daemon that goes are not taken over"
 _LEFT = "Its apps are looked after by the others all the same"
 
 
@@ -52,6 +58,7 @@ class Membership:
     _roll: Roll = field(init=False)
     _lease: Lease = field(init=False)
     _valid_until: float = 0.0
+    _renewed_at: float = 0.0
     _acting_by: tuple[Statement, ...] = ()
     """What the apps are shared out by. Two, while one replaces the other: then only what both give is its own."""
     _said: Statement = field(default_factory=Statement)
@@ -61,6 +68,7 @@ class Membership:
     _lost_since: float | None = None
     _told: frozenset[str] = frozenset()
     _trouble: str = ""
+    _blind: str = ""
     _left: set[str] = field(default_factory=set)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _renew: asyncio.Event = field(default_factory=asyncio.Event)
@@ -145,20 +153,28 @@ class Membership:
                 self._lapse("it was not renewed in time")
             self._lease = stored
             self._valid_until = began + self.duration * _TRUSTED
+            silence, self._renewed_at = began - self._renewed_at, began
         if self._trouble:
             self._trouble = ""
-            self._roll.refresh(self.elapsed())
+            if silence >= self.duration * _OUTAGE:
+                self._roll.refresh(self.elapsed())
         if not self._acting_by:
             self._woken.set()
 
     async def _adopt(self) -> None:
         """The Lease is not as it was left: it was deleted or edited by hand, is that of this member's former life, or
         another process goes by this name."""
-        found = next((each for each in await self.leases.list() if each.name == self.name), None)
-        version = found.version if found else ""
-        if found and found.holder not in ("", self.holder) and self._lease.version:
-            self._lapse(f"{found.holder} has taken it")
-        self._lease = Lease(self.name, self.holder, self.duration, version)
+        found = await self.leases.find(self.name)
+        if self._lease.version:
+            self._require_own(found)
+        self._lease = Lease(self.name, self.holder, self.duration, found.version if found else "")
+
+    def _require_own(self, found: Lease | None) -> None:
+        """Others may count this member as gone if its Lease is not there, or not its own."""
+        if found is None:
+            self._lapse("it was deleted")
+        elif found.holder != self.holder:
+            self._lapse(f"{found.holder} has taken it" if found.holder else "its holder was taken off")
 
     def failed(self, error: ReconcilerError) -> None:
         """The API server did not do what was asked of it."""
@@ -189,20 +205,45 @@ class Membership:
         self._acting_by, self._valid_until = (), 0.0
         self._acquired.clear()
         async with self._writing:
-            try:
-                stored = await self.leases.put(replace(self._lease, holder="", said=Statement()))
-                await self.leases.delete(stored)
-            except ReconcilerError:
-                return
+            with suppress(ReconcilerError):
+                for _ in range(_RELEASES):
+                    if await self._let_go():
+                        return
+
+    async def _let_go(self) -> bool:
+        """Whether there is nothing to let go any more."""
+        try:
+            stored = await self.leases.put(replace(self._lease, holder="", said=Statement()))
+        except Conflict:
+            found = await self.leases.find(self.name)
+            if found is None or found.holder != self.holder:
+                return True
+            self._lease = found
+            return False
+        await self.leases.delete(stored)
+        return True
 
     # The others.
 
     async def follow(self) -> None:
         """Watches the Leases for ever."""
-        await self.leases.follow(self.seen)
+        await self.leases.follow(self.seen, self.gone)
+
+    def gone(self, lease: Lease) -> None:
+        """A Lease was deleted, or taken out of the group. That says nothing of another member: who lets go says so
+        before, and who did not runs out. But nobody who joins by now knows of us, if it is ours."""
+        if lease.name == self.name and self._is_news(lease):
+            self._lapse("it was deleted, or its label taken off")
+            self._renew.set()
+
+    def _is_news(self, own: Lease) -> bool:
+        return bool(self._lease.version) and int(own.version) > int(self._lease.version)
 
     def seen(self, lease: Lease) -> None:
-        """Another member's Lease is new or changed."""
+        """A Lease is new or changed."""
+        if lease.name == self.name and lease.holder != self.holder and self._is_news(lease):
+            self._require_own(lease)
+            self._renew.set()
         before = self._roll.living.get(lease.name)
         if self._roll.put(lease, self.elapsed()):
             self._woken.set()
@@ -219,16 +260,30 @@ class Membership:
                 await self._look()
                 await self._share()
             except ReconcilerError as error:
+                self._blinded(error)
                 self.failed(error)
                 await asyncio.sleep(self.duration / _RETRIES)
                 continue
+            self._blind = ""
             end = self._roll.next_end()
             await set_within(self._woken, self.duration if end is None else max(0.001, end - self.elapsed()))
+
+    def unwatched(self, error: ReconcilerError) -> None:
+        """The Leases cannot be watched: they are listed as they run out."""
+        self._blinded(error)
+        self.failed(error)
+
+    def _blinded(self, error: ReconcilerError) -> None:
+        """It is refused to see who else is there. That must be known before somebody goes."""
+        if isinstance(error, Blocked) and self._acting_by and error.located != self._blind:
+            self._blind = error.located
+            told = {"reason": error.located, "untouched": _BLIND, "todo": error.todo}
+            self.telemetry.emit(event("members_unseen", member=self.name, **told))
 
     async def _look(self) -> None:
         """Finds out who is gone. Nobody is while we are cut off ourselves: then nothing can be listed."""
         if overdue := self._roll.overdue(self.elapsed()):
-            self._roll.bury(overdue, await self._list())
+            self._roll.bury(overdue, await self._list(), self.elapsed())
         for each in self._roll.gone.values():
             await self._clear_away(each)
 
@@ -273,7 +328,9 @@ class Membership:
 
     async def _surrender(self, wanted: Statement) -> frozenset[str]:
         """Ends the work on what will not be this member's any more; returns what it goes on with all the same."""
-        lapses, self._acting_by = self._lapses, (*self._acting_by, wanted)
+        lapses = self._lapses
+        if wanted not in self._acting_by:
+            self._acting_by = (*self._acting_by, wanted)
         kept = await self.hooks.surrender(lambda key: claims(self.name, wanted, key))
         self._require_none_since(lapses)
         keeps = frozenset(sorted(kept & self._acquired)[:KEEPS_LIMIT])
@@ -287,7 +344,7 @@ class Membership:
         the last sure one gives is this member's.
         """
         self._said = replace(wanted, nudges=self._said.nudges)
-        self._acting_by = (*standing, wanted) if standing else ()
+        self._acting_by = standing if not standing or wanted in standing else (*standing, wanted)
         lapses = self._lapses
         await self._write()
         if standing:

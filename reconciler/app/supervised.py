@@ -147,9 +147,14 @@ class SupervisedLeases:
         with self._owed():
             await self.leases.delete(lease)
 
-    async def follow(self, seen: Callable[[Lease], None]) -> None:
+    async def find(self, name: str) -> Lease | None:
+        """See `ports.Leases`."""
+        with self._owed():
+            return await self.leases.find(name)
+
+    async def follow(self, seen: Callable[[Lease], None], gone: Callable[[Lease], None]) -> None:
         """See `ports.Leases`. The watch of it owes what watches do."""
-        await self.leases.follow(seen)
+        await self.leases.follow(seen, gone)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

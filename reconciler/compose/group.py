@@ -86,7 +86,7 @@ def member_of(
     member = Membership(
         name, holder, SupervisedLeases(leases, monitor.vitals), log, clock.elapsed, settings.lease_duration, hooks
     )
-    leases.on_failure = member.failed
+    leases.on_failure = member.unwatched
     return member
 
 

@@ -369,6 +369,12 @@ EVENTS: Mapping[str, Spec] = {
         ("member", *_WHY),
         Level.WARNING,
     ),
+    "members_unseen": Spec(
+        "The Leases of the group may not be listed or watched: this daemon goes on with its apps, but those of one that "
+        "goes are not taken over by it.",
+        ("member", *_WHY),
+        Level.WARNING,
+    ),
     "app_taken_over": Spec(
         "This daemon looks after the app from now on: what a former one still sends for it will fail.",
         ("app", "namespace", "holder", "from_holder"),

@@ -76,12 +76,21 @@ def read_statement(text: str) -> Statement:
         entry: Any = json.loads(text or "{}")
         view, keeps, nudges = entry.get("view", []), entry.get("keeps", []), entry.get("nudges", {})
         unknown = entry.keys() - {"view", "keeps", "nudges"}
-        if unknown or not all(isinstance(each, str) for each in (*view, *keeps, *nudges)):
+        if unknown or len(view) > _NAMES_LIMIT or not (_are_names(view) and _are_names(keeps)):
             return Statement(unreadable=True)
         counted = {source: int(count) for source, count in nudges.items()}
-        return Statement(frozenset(view[:_NAMES_LIMIT]), frozenset(keeps), counted)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        return Statement(frozenset(view), frozenset(keeps), counted)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Statement(unreadable=True)
+
+
+def _are_names(found: Any) -> bool:
+    """Raises `UnicodeEncodeError`, a ValueError, for half of a surrogate pair: JSON can say one, and nothing can
+    hash it."""
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        return False
+    "".join(found).encode()
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,8 @@ class Roll:
     me: str
     _seen: dict[str, _Sighting] = field(default_factory=dict)
     _gone: set[str] = field(default_factory=set)
+    _let_go: dict[str, int] = field(default_factory=dict)
+    """The versions at which Leases were let go: a list that was under way meanwhile may have an earlier one."""
 
     def put(self, lease: Lease, now: float) -> bool:
         """Takes in a Lease. Returns whether anything but its renewal is new. `now` in seconds of a clock that never
@@ -117,28 +128,40 @@ class Roll:
         if lease.name == self.me:
             return False
         known = self._seen.get(lease.name)
-        if known and int(known.lease.version) >= int(lease.version):
+        latest = int(known.lease.version) if known else self._let_go.get(lease.name, 0)
+        if latest >= int(lease.version):
             return False
         was_alive = known is not None and lease.name not in self._gone
         self._gone.discard(lease.name)
         if not lease.holder:
+            self._note_release(lease)
             return self._seen.pop(lease.name, None) is not None
         self._seen[lease.name] = _Sighting(lease, now)
         return not was_alive or known is None or known.lease.said != lease.said
+
+    def _note_release(self, lease: Lease) -> None:
+        self._let_go.pop(lease.name, None)
+        self._let_go[lease.name] = int(lease.version)
+        if len(self._let_go) > _NAMES_LIMIT:
+            del self._let_go[next(iter(self._let_go))]
 
     def overdue(self, now: float) -> Mapping[str, Lease]:
         """The Leases that were not renewed for all of their duration, as far as is known: to be looked at afresh."""
         alive = {name: each for name, each in self._seen.items() if name not in self._gone}
         return {name: each.lease for name, each in alive.items() if now >= _end(each)}
 
-    def bury(self, overdue: Mapping[str, Lease], listed: Mapping[str, Lease]) -> None:
-        """Counts those as gone that are in `listed`, made after `overdue` was found, as they were, or not at all."""
+    def bury(self, overdue: Mapping[str, Lease], listed: Mapping[str, Lease], now: float) -> None:
+        """Counts those as gone that are in `listed`, made after `overdue` was found, as they were, or not at all. One
+        that is there at an earlier version is of a cluster that was restored from a backup, and is seen anew."""
         for name, known in overdue.items():
-            now = listed.get(name)
-            if now is None:
+            found = listed.get(name)
+            if found is None:
                 self._seen.pop(name, None)
-            elif now.version == known.version:
+            elif found.version == known.version:
                 self._gone.add(name)
+            elif int(found.version) < int(known.version):
+                self._seen[name] = _Sighting(found, now)
+                self._let_go.clear()
 
     def refresh(self, now: float) -> None:
         """After an outage, in which nobody could renew: nobody is gone before the whole duration has passed anew."""

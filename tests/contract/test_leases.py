@@ -84,8 +84,9 @@ async def test_only_what_is_as_it_was_is_deleted(leases: Leases) -> None:
 
 async def test_letting_go_is_seen(leases: Leases) -> None:
     seen: list[Lease] = []
+    gone: list[Lease] = []
     stored = await leases.put(MINE)
-    following = asyncio.create_task(leases.follow(seen.append))
+    following = asyncio.create_task(leases.follow(seen.append, gone.append))
     try:
         async with asyncio.timeout(SOON):
             while not seen:
@@ -93,7 +94,10 @@ async def test_letting_go_is_seen(leases: Leases) -> None:
             released = await leases.put(replace(stored, holder=""))
             while seen[-1] != released:
                 await asyncio.sleep(0.01)
+            await leases.delete(released)
+            while not gone:
+                await asyncio.sleep(0.01)
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-    assert seen[-1].holder == ""
+    assert seen[-1].holder == "" and gone[0].name == "a" and int(gone[0].version) > int(released.version)

@@ -31,6 +31,7 @@ from tests.e2e.harness.templates import SERVICE_ACCOUNT as ACCOUNT_OF_PODS
 
 STORE = "store"
 FULL = frozenset(access.pairs(FEATURES.keys() - NAMED - {MEMBERS}))
+_OF_MEMBERS = frozenset(access.pairs([MEMBERS]))
 _CHECKED = frozenset(access.pairs(["jobs", "apiServerProxy"])) - frozenset(access.pairs([ALWAYS]))
 _STEADY = sorted(FULL - _CHECKED)
 """What an app needs that has no checks."""
@@ -115,7 +116,7 @@ def stage(scene: Scene) -> Iterator[Stage]:
 def _both_released(stage: Stage, **settings: Any) -> None:
     """An app with every kind that any app may have, and one of a StatefulSet behind an Ingress."""
     scene = stage.scene
-    scene.configure(apps=_apps(scene, **settings))
+    _write(scene, _apps(scene, **settings), shared="strategy" in settings)
     kinds = own_templates(preview=PREVIEW if "strategy" in settings else "# none\n", **_FURTHER)
     other = {f"{STORE}/templates/{each.name}": each.read_text(encoding="utf-8") for each in _MULTI.glob("*.yaml")}
     scene.repository.commit("Templates", {**kinds, **other, **_GATES, f"{STORE}/version": "v1.0.0\n"})
@@ -124,6 +125,13 @@ def _both_released(stage: Stage, **settings: Any) -> None:
     scene.settle(commit)
     stage.daemon.wait_for("switch_confirmed", app=STORE)
     until(lambda: scene.cluster.find("HorizontalPodAutoscaler", **{LABEL_APP: APP}), "the autoscaler")
+
+
+def _write(scene: Scene, apps: list[dict[str, Any]], *, shared: bool = True) -> None:
+    """The configuration; `shared`: of a daemon that is a member of a group."""
+    group = {"group": "shop", "namespace": scene.namespace, "leaseDuration": "10s"}
+    held = {"sources": [scene.source()], "apps": apps, **({"highAvailability": group} if shared else {})}
+    scene.config.write_text(yaml.safe_dump(held))
 
 
 def _apps(scene: Scene, **settings: Any) -> list[dict[str, Any]]:
@@ -269,10 +277,9 @@ def _quotas_unread(stage: Stage) -> None:
 def _not_deleted(stage: Stage) -> None:
     """An app that left the configuration stays until it may be deleted, then nothing is left of it."""
     scene = stage.scene
-    kept = yaml.safe_dump({"sources": [scene.source()], "apps": _apps(scene)[:1]})
     stage.without(
         ("delete", "networking.k8s.io", "ingresses"),
-        lambda: void(scene.config.write_text(kept)),
+        lambda: _write(scene, _apps(scene)[:1], shared=False),
         lambda since: stage.daemon.wait_for("app_blocked", since=since, app=STORE),
     )
     stage.daemon.wait_for("app_deleted", app=STORE)
@@ -339,20 +346,22 @@ def _of_a_job(stage: Stage) -> None:
 def test_what_is_asked_in_a_whole_life_is_the_table_and_nothing_else(stage: Stage) -> None:
     """Releases with checks and objects of all kinds; what the second lacks goes with the first; an app is deleted."""
     scene = stage.scene
+    stage.account.allow(FULL | _OF_MEMBERS)
     _both_released(stage, strategy=_CHECKS)
     scene.repository.commit("Less", {f"templates/{name}.yaml": "# nothing\n" for name in _FURTHER})
     scene.repository.commit("Another", {f"{STORE}/version": "v2.0.0\n"})
     scene.settle(scene.release("v2.0.0"))
     for app in (APP, STORE):
         stage.daemon.wait_for("retired", app=app, version="v1.0.0")
-    scene.config.write_text(yaml.safe_dump({"sources": [scene.source()], "apps": _apps(scene, strategy=_CHECKS)[:1]}))
+    _write(scene, _apps(scene, strategy=_CHECKS)[:1])
     stage.daemon.wait_for("app_deleted", app=STORE)
     gone = [_KINDS[each] for each in _KINDS if each not in ("deployments", "services")]
     until(lambda: not [each for kind in gone for each in scene.cluster.find(kind, **{LABEL_APP: APP})], "the rest gone")
-    assert asked(stage.proxy.answers, scene.namespace) == FULL
+    stage.daemon.stop()
+    assert asked(stage.proxy.answers, scene.namespace) == FULL | _OF_MEMBERS
     assert 403 not in {status for _, status in stage.proxy.answers}
     printed = kubectl(scene, "auth", "can-i", "--list", f"--as={stage.account.user}").out
-    assert not differences(listed(printed), documented(FEATURES.keys() - NAMED - {MEMBERS})), printed
+    assert not differences(listed(printed), documented(FEATURES.keys() - NAMED)), printed
 
 
 def void(_: object) -> None:

@@ -22,13 +22,23 @@ class LeaseStore:
     leases: dict[str, Lease] = field(default_factory=dict)
     log: list[Lease] = field(default_factory=list)
     deleted: int = 0
+    outside: set[str] = field(default_factory=set)
+    """Leases whose label somebody took off."""
     _versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def listed(self) -> dict[str, Lease]:
+        return {name: each for name, each in self.leases.items() if name not in self.outside}
+
+    def next_version(self) -> str:
+        return str(next(self._versions))
 
     def put(self, lease: Lease) -> Lease:
         there = self.leases.get(lease.name)
         if (there.version if there else "") != lease.version:
             raise Conflict("it is another by now")
-        stored = replace(lease, version=str(next(self._versions)))
+        stored = replace(lease, version=self.next_version())
+        self.outside.discard(lease.name)
         self.leases[lease.name] = stored
         self.log.append(stored)
         return stored
@@ -61,7 +71,7 @@ class FakeLeases:
 
     async def list(self) -> Sequence[Lease]:
         self.asked.append("list")
-        return await self._ask(lambda: tuple(self.store.leases.values()))
+        return await self._ask(lambda: tuple(self.store.listed.values()))
 
     async def put(self, lease: Lease) -> Lease:
         self.asked.append("put")
@@ -75,8 +85,15 @@ class FakeLeases:
             raise self.undeletable
         await self._ask(lambda: self.store.delete(lease))
 
-    async def follow(self, seen: Callable[[Lease], None]) -> None:
-        known = 0
+    async def find(self, name: str) -> Lease | None:
+        self.asked.append("find")
+        return await self._ask(lambda: self.store.leases.get(name))
+
+    async def follow(self, seen: Callable[[Lease], None], gone: Callable[[Lease], None]) -> None:
+        there = self.store.listed  # as a watch, which begins with a list: what was deleted before is not told
+        for each in there.values():
+            seen(each)
+        known = len(self.store.log)
         while True:
             await asyncio.sleep(0.05 + self._delay())
             if self.cut or self.deaf:
@@ -85,6 +102,9 @@ class FakeLeases:
             for each in self.store.log[known:]:
                 seen(each)
             known = len(self.store.log)
+            for name in there.keys() - self.store.listed.keys():
+                gone(replace(there[name], version=self.store.next_version()))
+            there = self.store.listed
 
     async def _ask(self, what: Callable[[], T]) -> T:
         await self._thawed()

@@ -51,6 +51,19 @@ class KubernetesLeases:
         found = await send(self._api, "GET", LEASE.path(self._namespace), query={"labelSelector": self._selector})
         return [_read(each) for each in found["items"]]
 
+    async def find(self, name: str) -> Lease | None:
+        """See `ports.Leases`. By a list, which needs no permission to `get`."""
+        query = {"fieldSelector": f"metadata.name={name}"}
+        items = (await send(self._api, "GET", LEASE.path(self._namespace), query=query))["items"]
+        if items and not _is_ours(items[0]):
+            raise Blocked(
+                "there is a Lease of this name that is no daemon's",
+                where=f"Lease {self._namespace}/{name}",
+                untouched="It was left as it is",
+                todo="Delete it, or give the daemon's pod another name",
+            )
+        return _read(items[0]) if items else None
+
     async def put(self, lease: Lease) -> Lease:
         """See `ports.Leases`."""
         body = self._written(lease)
@@ -70,13 +83,13 @@ class KubernetesLeases:
         body = {"preconditions": {"resourceVersion": lease.version}}
         await send(self._api, "DELETE", LEASE.path(self._namespace, lease.name), body=body)
 
-    async def follow(self, seen: Callable[[Lease], None]) -> None:
+    async def follow(self, seen: Callable[[Lease], None], gone: Callable[[Lease], None]) -> None:
         """See `ports.Leases`."""
         watch = Watch(
             self._api,
             LEASE,
             self._namespace,
-            _Telling(seen),
+            _Telling(seen, gone),
             lambda _, __, error: self.on_failure(error),
             lambda _: None,
             self._selector,
@@ -109,18 +122,26 @@ class KubernetesLeases:
 class _Telling:
     """What the watch of the Leases tells."""
 
-    def __init__(self, seen: Callable[[Lease], None]) -> None:
+    def __init__(self, seen: Callable[[Lease], None], gone: Callable[[Lease], None]) -> None:
         self._seen = seen
+        self._gone = gone
 
     def put(self, live: Manifest) -> None:
         self._seen(_read(live))
 
     def drop(self, live: Manifest) -> None:
-        """Whoever lets go of a Lease says so before it is deleted."""
+        self._gone(_read(live))
 
     def replace(self, kind: str, namespace: str, listed: Sequence[Manifest], version: str) -> None:
         for each in listed:
             self.put(each)
+
+
+def _is_ours(live: Manifest) -> bool:
+    """Somebody may have taken off either."""
+    meta = live["metadata"]
+    marked = (meta.get("labels") or {}).get(LABEL_MANAGED_BY) == MANAGED_BY
+    return marked or ANNOTATION_SHARE in (meta.get("annotations") or {})
 
 
 def _read(live: Manifest) -> Lease:

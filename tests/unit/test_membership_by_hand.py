@@ -1,0 +1,191 @@
+"""Leases that somebody edits, deletes or forges by hand, and an API server that refuses now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core.membership import Lease, Roll, read_statement
+from reconciler.errors import Blocked, Transient
+from tests.fakes.virtual import run_virtual
+from tests.unit.test_membership import DURATION, Member, crowd, require_one_each, ticks
+
+
+def edit(member: Member, **fields: object) -> None:
+    """As `kubectl edit` does."""
+    store = member.store
+    store.put(replace(store.leases[member.name], **fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("holder", ["", "somebody"])
+def test_a_holder_that_is_edited_by_hand_never_makes_two_owners(holder: str) -> None:
+    async def story() -> None:
+        members = crowd("abc")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        edit(members[0], holder=holder)
+        await asyncio.sleep(0.2)
+        await ticks(members, 5, step=0.02)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_a_lease_deleted_by_hand_while_somebody_joins_makes_no_two_owners() -> None:
+    async def story() -> None:
+        members = crowd("abc")
+        for each in members[:2]:
+            each.start()
+        await ticks(members, 3.1)
+        del members[0].store.leases["a"]
+        await ticks(members, 0.3)  # what it takes to hear of it is all that is left
+        members[2].start()
+        await asyncio.sleep(0.2)
+        await ticks(members, 5, step=0.02)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_now_and_then_a_failure_does_not_keep_a_dead_member_alive() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        put, count = members[0].leases.put, itertools.count(1)
+
+        async def flaky(lease: Lease) -> Lease:
+            if next(count) % 4 == 0:
+                raise Transient("503")
+            return await put(lease)
+
+        members[0].leases.put = flaky  # type: ignore[method-assign]
+        await members[1].kill()
+        await ticks(members, DURATION * 1.5)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_a_renewal_under_way_does_not_keep_a_lease_from_being_let_go() -> None:
+    """It has arrived, but its answer has not, when the daemon is told to stop."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        real = members[0].leases.put
+        arrived = asyncio.Event()
+
+        async def unanswered(lease: Lease) -> Lease:
+            await real(lease)
+            arrived.set()
+            await asyncio.sleep(5)
+            raise AssertionError
+
+        members[0].leases.put = unanswered  # type: ignore[method-assign]
+        await arrived.wait()
+        stopping = asyncio.create_task(members[0].kill())
+        members[0].leases.put = real  # type: ignore[method-assign]
+        await stopping
+        await members[0].membership.release()
+        await ticks(members, 1)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_that_leases_may_not_be_listed_is_told() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+
+        async def refused() -> Sequence[Lease]:
+            raise Blocked("may not list leases", where="Lease prod", todo="allow it")
+
+        members[0].leases.list = refused  # type: ignore[method-assign, assignment]
+        await members[1].kill()
+        await ticks(members, DURATION * 3)
+        told = [each for each in members[0].told.events if each.name == "members_unseen"]
+        assert len(told) == 1 and "may not list leases" in str(told[0].fields["reason"])
+
+    run_virtual(story())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"nudges":{"a":1e999}}', '{"view":{}}', '{"view":{"a":1}}', r'{"view":["\ud800"]}', r'{"keeps":["\ud800"]}',
+     '{"view":"abc"}', '{"keeps":"abc"}', '{"view":[%s]}' % ",".join(f'"{n}"' for n in range(1001))],
+)  # fmt: skip
+def test_what_no_member_writes_is_not_understood(text: str) -> None:
+    assert read_statement(text).unreadable
+
+
+def test_a_cluster_restored_from_a_backup_counts_its_versions_anew() -> None:
+    roll = Roll("a")
+    roll.put(Lease("b", "b_1", DURATION, "500"), 100.0)
+    restored = Lease("b", "b_1", DURATION, "50")
+    roll.put(restored, 109.0)
+    roll.bury(roll.overdue(110.0), {"b": restored}, 110.0)
+    assert not roll.overdue(110.1)
+    roll.bury(roll.overdue(120.1), {"b": restored}, 120.1)
+    assert "b" in roll.gone
+
+
+def test_an_old_list_does_not_bring_back_who_has_let_go() -> None:
+    roll = Roll("a")
+    roll.put(Lease("b", "b_1", DURATION, "6"), 100.0)
+    roll.put(Lease("b", "", DURATION, "7"), 101.0)
+    roll.put(Lease("b", "b_1", DURATION, "6"), 101.0)
+    assert not roll.living
+    roll.put(Lease("b", "b_2", DURATION, "8"), 101.0)
+    assert "b" in roll.living
+
+
+def test_whose_label_was_taken_off_puts_it_back() -> None:
+    """No list of the group has it then, and none can be made anew under its name."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        members[0].store.outside.add("a")
+        edit(members[0])
+        members[0].store.outside.add("a")
+        await ticks(members, DURATION * 2)
+        require_one_each(members)
+        assert not members[0].store.outside
+
+    run_virtual(story())
+
+
+def test_while_leases_may_not_be_listed_nothing_piles_up() -> None:
+    async def story() -> None:
+        members = crowd("abc")
+        for each in members[:2]:
+            each.start()
+        await ticks(members, 3)
+        real = members[0].leases.list
+
+        async def refused() -> Sequence[Lease]:
+            raise Blocked("may not list leases", where="Lease prod", todo="allow it")
+
+        members[0].leases.list = refused  # type: ignore[method-assign, assignment]
+        members[2].start()
+        await ticks(members, DURATION * 5)
+        assert len(members[0].membership._acting_by) == 2
+        members[0].leases.list = real  # type: ignore[method-assign]
+        await ticks(members, DURATION)
+        require_one_each(members)
+
+    run_virtual(story())
