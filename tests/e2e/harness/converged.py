@@ -5,7 +5,7 @@ from __future__ import annotations
 from rig.scene import APP, Scene
 from rig.waiting import until
 
-PATIENCE = 90.0
+PATIENCE = 150.0
 """Seconds. A few; the rest is for a daemon that has to come up again on a machine that does several other things."""
 
 

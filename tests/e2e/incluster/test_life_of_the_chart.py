@@ -10,6 +10,7 @@ from rig.incluster import InCluster
 from rig.scene import Scene
 from tests.e2e.harness.asserts import moved, no_request_failed
 from tests.e2e.harness.converged import converged
+from tests.e2e.harness.starting import NOT_READY, make_ready
 
 LONG = 1000
 """Requests, some five seconds of them: longer than a retention here."""
@@ -35,12 +36,13 @@ def test_from_install_to_uninstall(scene: Scene, incluster: InCluster) -> None:
 
 
 def _upgrade_in_the_middle_of_a_promotion(scene: Scene, incluster: InCluster, former: str) -> None:
-    """v3 takes its time to start; meanwhile the daemon's pod is replaced by one with other values."""
+    """v3 is not ready before the daemon's pod has been replaced by one with other values."""
     incluster.configure(strategy={"scaleDownDelay": "1s"})
-    commit = scene.release("v3.0.0", {"env": {"STARTUP_DELAY": "15s"}})
+    commit = scene.release("v3.0.0", NOT_READY)
     incluster.logs.wait_for("revision_applied", commit=commit)
     incluster.apply(podAnnotations={"example.com/upgraded": "yes"})
-    assert scene.selected() == "v1.0.0", "the promotion was over before the upgrade was: that was not its middle"
+    assert scene.selected() == "v1.0.0"
+    make_ready(scene, "v3.0.0")
     confirmed = incluster.settle(commit)
     assert confirmed["pod"] != former
     assert former not in incluster.pods()

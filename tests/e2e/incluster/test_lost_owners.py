@@ -14,10 +14,9 @@ from rig.waiting import until
 from tests.e2e.harness.admission import gate
 from tests.e2e.harness.asserts import moved, no_request_failed
 from tests.e2e.harness.faulting import Begun, Faults
+from tests.e2e.harness.starting import NOT_READY, make_ready
 
 pytestmark = pytest.mark.timeout(600)
-STARTING = {"env": {"STARTUP_DELAY": "6s"}}
-"""Values of a version that is in the middle of its promotion for twice as long as a Lease lasts here."""
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def _taken_over(incluster: InCluster, begun: Begun, former: str) -> str:
         told = incluster.logs.find("app_taken_over", since=begun.mark, app=APP)
         return [str(each["pod"]) for each in told if each["pod"] != former]
 
-    return until(others, f"another owner than {former}", 60)[0]
+    return until(others, f"another owner than {former}", 120)[0]
 
 
 def test_halted_in_the_middle_of_a_switch(scene: Scene, incluster: InCluster, faults: Faults, owner: str) -> None:
@@ -74,11 +73,12 @@ def test_network_of_the_owner_dropped(
 ) -> None:
     """In the middle of a promotion, for longer than its Lease, one way or both."""
     address = incluster.pods()[owner]["status"]["podIP"]
-    commit = scene.release("v2.0.0", STARTING)
+    commit = scene.release("v2.0.0", NOT_READY)
     incluster.logs.wait_for("revision_applied", commit=commit)
     begun = faults.begin()
     with cut_off(scene.sandbox, address, directions):
         _taken_over(incluster, begun, owner)
+        make_ready(scene, "v2.0.0")
         faults.end("network of the owner dropped", begun, "v2.0.0")
     until(lambda: incluster.members.names >= incluster.pods().keys(), "all pods members again", 60, poll=0.1)
     _no_harm(scene, moves=1)
@@ -87,10 +87,11 @@ def test_network_of_the_owner_dropped(
 def test_owner_out_of_memory(scene: Scene, incluster: InCluster, faults: Faults, owner: str) -> None:
     """The kernel kills it in the middle of a promotion, as what goes over its memory limit."""
     container = incluster.container(owner)
-    commit = scene.release("v2.0.0", STARTING)
+    commit = scene.release("v2.0.0", NOT_READY)
     incluster.logs.wait_for("revision_applied", commit=commit)
     begun = faults.begin()
     container.exhaust()
+    make_ready(scene, "v2.0.0")
     faults.end("owner out of memory (OOM kill)", begun, "v2.0.0")
     until(lambda: last_end(incluster.pods()[owner], CONTAINER) == "OOMKilled", "kubelet's word for that", poll=0.1)
     _no_harm(scene, moves=1)
@@ -99,10 +100,11 @@ def test_owner_out_of_memory(scene: Scene, incluster: InCluster, faults: Faults,
 def test_all_pods_rolled(scene: Scene, incluster: InCluster, faults: Faults, owner: str) -> None:
     """`kubectl rollout restart` in the middle of a promotion: each says that it goes, so nobody waits for its Lease."""
     before = incluster.pods().keys()
-    commit = scene.release("v2.0.0", STARTING)
+    commit = scene.release("v2.0.0", NOT_READY)
     incluster.logs.wait_for("revision_applied", commit=commit)
     begun = faults.begin()
     incluster.roll()
+    make_ready(scene, "v2.0.0")
     faults.end("all pods rolled", begun, "v2.0.0")
     until(lambda: not before & incluster.pods().keys(), "other pods", 120, poll=0.1)
     incluster.afresh()

@@ -12,6 +12,7 @@ from rig.scene import APP, Scene
 from tests.e2e.harness.asserts import moved, no_request_failed
 from tests.e2e.harness.faulting import Faults
 from tests.e2e.harness.recovery import afresh
+from tests.e2e.harness.starting import NOT_READY, make_ready
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900), pytest.mark.usefixtures("undisturbed")]
 
@@ -30,11 +31,11 @@ def undisturbed(scene: Scene) -> Iterator[None]:
 
 @pytest.fixture
 def promotion(scene: Scene, incluster: InCluster) -> None:
-    """v1.0.0 is active and has load, and v2.0.0 is starting."""
+    """v1.0.0 is active and has load, and the pods of v2.0.0 are not ready yet."""
     incluster.configure(strategy={"scaleDownDelay": "1s"})
     incluster.first_release("v1.0.0")
     incluster.afresh()
-    commit = scene.release("v2.0.0", {"env": {"STARTUP_DELAY": "5s"}})
+    commit = scene.release("v2.0.0", NOT_READY)
     incluster.logs.wait_for("revision_applied", commit=commit)
 
 
@@ -43,6 +44,7 @@ def test_api_server_restarted_under_three_replicas(scene: Scene, incluster: InCl
     """In the middle of a promotion: it goes on afterwards, one move of the selector."""
     begun = faults.begin()
     scene.sandbox.restart("apiserver")
+    make_ready(scene, "v2.0.0")
     faults.end("API server restarted", begun, "v2.0.0", timeout=RECOVERY)
     _went_on(scene, incluster)
 
@@ -54,6 +56,7 @@ def test_etcd_paused_under_three_replicas(scene: Scene, incluster: InCluster, fa
     with scene.sandbox.paused("etcd"):
         time.sleep(PAUSE)  # the fault itself
         assert incluster.logs.find("lease_lost", since=begun.mark)
+    make_ready(scene, "v2.0.0")
     faults.end("etcd paused for 20 s", begun, "v2.0.0", timeout=RECOVERY)
     _went_on(scene, incluster)
 
