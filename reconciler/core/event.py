@@ -370,7 +370,7 @@ EVENTS: Mapping[str, Spec] = {
         Level.WARNING,
     ),
     "members_unseen": Spec(
-        "The Leases of the group may not be listed or watched: this daemon goes on with its apps, but takes over none of "
+        "The Leases of the group may not be listed or watched: the daemon goes on with its apps, and takes over none of "
         "one that goes.",
         ("member", *_WHY),
         Level.WARNING,
