@@ -122,7 +122,7 @@ def _both_released(stage: Stage, **settings: Any) -> None:
     scene.repository.commit("Templates", {**kinds, **other, **_GATES, f"{STORE}/version": "v1.0.0\n"})
     commit = scene.release("v1.0.0", _MORE)
     stage.daemon.start()
-    scene.settle(commit)
+    scene.settle(commit, timeout=_PATIENT)
     stage.daemon.wait_for("switch_confirmed", app=STORE)
     until(lambda: scene.cluster.find("HorizontalPodAutoscaler", **{LABEL_APP: APP}), "the autoscaler")
 
@@ -288,15 +288,18 @@ def _not_deleted(stage: Stage) -> None:
 _OFTEN = {"attempts": 100, "interval": "500ms", "timeout": "20s"}
 _PODS = {"target": "pods", "viaApiServer": True}
 _SERVICE = {"target": "previewService", "viaApiServer": True}
+_PATIENT = 150.0
+"""Seconds for a Job's pod on a busy machine, and what is before it."""
 _CHECKS = {
     "previewService": "my-app-preview",
+    "progressDeadline": "5m",
     "prePromotionAnalysis": {
         "checks": [
             {"name": "pods-get", **_OFTEN, "http": _PODS},
             {"name": "pods-post", **_OFTEN, "http": {**_PODS, "method": "POST", "port": 8086, "path": "/ready/on"}},
             {"name": "service-get", **_OFTEN, "http": _SERVICE},
             {"name": "service-post", **_OFTEN, "http": {**_SERVICE, "method": "POST", "success": {"status": [405]}}},
-            {"name": "job", **_OFTEN, "interval": "1s", "job": {"template": "gates/smoke.yaml"}},
+            {"name": "job", **_OFTEN, "interval": "1s", "timeout": "60s", "job": {"template": "gates/smoke.yaml"}},
         ]
     },
 }
@@ -333,12 +336,14 @@ def _of_a_job(stage: Stage) -> None:
     names_it(told()[-1], make, stage.scene.namespace)
     ends = [("list", "", "pods"), ("delete", "batch", "jobs")]
     stage.account.allow(FULL - set(ends))
-    passed = stage.daemon.wait_for("check_passed", check="job")
+    passed = stage.daemon.wait_for("check_passed", check="job", timeout=_PATIENT)
     for missing in ends:
         names_it(passed, missing, stage.scene.namespace)
     stage.account.allow(FULL - {log})
     commit = stage.scene.release("v2.0.0")
-    names_it(stage.daemon.wait_for("check_passed", check="job", commit=commit), log, stage.scene.namespace)
+    names_it(
+        stage.daemon.wait_for("check_passed", check="job", commit=commit, timeout=_PATIENT), log, stage.scene.namespace
+    )
     stage.account.allow(FULL)
     stage.scene.settle(commit)
 
@@ -350,7 +355,7 @@ def test_what_is_asked_in_a_whole_life_is_the_table_and_nothing_else(stage: Stag
     _both_released(stage, strategy=_CHECKS)
     scene.repository.commit("Less", {f"templates/{name}.yaml": "# nothing\n" for name in _FURTHER})
     scene.repository.commit("Another", {f"{STORE}/version": "v2.0.0\n"})
-    scene.settle(scene.release("v2.0.0"))
+    scene.settle(scene.release("v2.0.0"), timeout=_PATIENT)
     for app in (APP, STORE):
         stage.daemon.wait_for("retired", app=app, version="v1.0.0")
     _write(scene, _apps(scene, strategy=_CHECKS)[:1])
