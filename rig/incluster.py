@@ -126,8 +126,18 @@ class InCluster:
         """`kubectl rollout restart`: every pod is to be replaced. Returns at once."""
         note = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
         patch = {"spec": {"template": {"metadata": {"annotations": note}}}}
-        [deployment] = self.home.find("Deployment", **_SELECTOR)
-        self.home.patch("Deployment", deployment["metadata"]["name"], patch, manager="kubectl-rollout")
+        self.home.patch("Deployment", self._deployment["metadata"]["name"], patch, manager="kubectl-rollout")
+
+    @property
+    def account(self) -> str:
+        """The ServiceAccount of its pods, as the API server calls it as a user."""
+        name = self._deployment["spec"]["template"]["spec"]["serviceAccountName"]
+        return f"system:serviceaccount:{self.namespace}:{name}"
+
+    @property
+    def _deployment(self) -> Manifest:
+        [found] = self.home.find("Deployment", **_SELECTOR)
+        return found
 
     def containers(self) -> dict[str, Container]:
         """The present lives of all daemons, by the names of their pods."""

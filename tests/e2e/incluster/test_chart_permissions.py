@@ -19,13 +19,10 @@ def test_account_of_the_chart_may_do_what_is_documented(
     scene: Scene, incluster: InCluster, features: Sequence[str]
 ) -> None:
     """In the namespace of the apps, in the one of the release, and in any other: no more, and no less."""
-    incluster.replicas = 1
-    incluster.apply(rbac={"features": dict.fromkeys(features, True)})
-    [pod] = incluster.pods().values()
-    account = f"system:serviceaccount:{incluster.namespace}:{pod['spec']['serviceAccountName']}"
+    incluster.apply(wait=False, rbac={"features": dict.fromkeys(features, True)})
 
     def wrong(namespace: str, wanted: Sequence[str]) -> list[str]:
-        done = kubectl(scene, "auth", "can-i", "--list", f"--namespace={namespace}", f"--as={account}")
+        done = kubectl(scene, "auth", "can-i", "--list", f"--namespace={namespace}", f"--as={incluster.account}")
         assert done.status == 0, done.err
         return differences(listed(done.out), documented(wanted))
 
