@@ -11,7 +11,7 @@ import pytest
 from rig.containers import restarts
 from rig.incluster import CONTAINER, InCluster
 from rig.scene import Scene
-from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.asserts import moved
 from tests.servers import Authority, HttpsServer, https_server, make_authority, missing
 
 pytestmark = [
@@ -59,11 +59,9 @@ def test_a_renewed_secret_is_read_by_the_pods_that_run(
     by_api = scene.source(BY_API, url, interval="1s", secretRef={"name": SECRET, "namespace": incluster.namespace})
     by_mount = scene.source(BY_MOUNT, url, interval="1s", credentials=f"/etc/reconciler-secrets/{SECRET}")
     commit = scene.release("v1.0.0")
-    scene.load.start()
     values = incluster.values(credentials=[SECRET])
     incluster.chart.apply({**values, "config": {**values["config"], "sources": [by_api, by_mount]}})
     incluster.settle(commit)
-    scene.load.wait_for("v1.0.0")
     incluster.logs.wait_for("source_updated", source=BY_MOUNT, commit=commit)
     pods = incluster.pods().keys()
     account = f"system:serviceaccount:{incluster.namespace}:reconciler"
@@ -76,10 +74,8 @@ def test_a_renewed_secret_is_read_by_the_pods_that_run(
     put(incluster, authority, SECOND)
     incluster.logs.wait_for("source_recovered", source=BY_API)
     incluster.settle(commit)
-    scene.load.wait_for("v2.0.0")
     incluster.logs.wait_for("source_recovered", source=BY_MOUNT, timeout=KUBELET)
     assert incluster.pods().keys() == pods and not any(restarts(each, CONTAINER) for each in incluster.pods().values())
     told = json.dumps([dict(each) for each in incluster.logs.events])
     assert FIRST not in told and SECOND not in told
-    no_request_failed(scene.load)
     moved(scene, 1)
