@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KEEPS_LIMIT = 1000
-_NAMES_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +75,13 @@ def read_statement(text: str) -> Statement:
         entry: Any = json.loads(text or "{}")
         view, keeps, nudges = entry.get("view", []), entry.get("keeps", []), entry.get("nudges", {})
         unknown = entry.keys() - {"view", "keeps", "nudges"}
-        if unknown or not all(isinstance(each, str) for each in (*view, *keeps, *nudges)):
+        if unknown or not (isinstance(view, list) and isinstance(keeps, list)):
+            return Statement(unreadable=True)
+        if not all(isinstance(each, str) for each in (*view, *keeps, *nudges)):
             return Statement(unreadable=True)
         counted = {source: int(count) for source, count in nudges.items()}
-        return Statement(frozenset(view[:_NAMES_LIMIT]), frozenset(keeps), counted)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        return Statement(frozenset(view), frozenset(keeps), counted)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return Statement(unreadable=True)
 
 
@@ -131,14 +132,22 @@ class Roll:
         alive = {name: each for name, each in self._seen.items() if name not in self._gone}
         return {name: each.lease for name, each in alive.items() if now >= _end(each)}
 
-    def bury(self, overdue: Mapping[str, Lease], listed: Mapping[str, Lease]) -> None:
-        """Counts those as gone that are in `listed`, made after `overdue` was found, as they were, or not at all."""
+    def bury(self, overdue: Mapping[str, Lease], listed: Mapping[str, Lease], now: float) -> None:
+        """Counts those as gone that are in `listed`, made after `overdue` was found, as they were, or not at all. Of
+        which the watch has told since, while the list was under way, is not. One at an earlier version is a new one:
+        the API server's store was put back to what it was."""
         for name, known in overdue.items():
-            now = listed.get(name)
-            if now is None:
-                self._seen.pop(name, None)
-            elif now.version == known.version:
+            last, found = self._seen.get(name), listed.get(name)
+            if last is None or last.lease.version != known.version:
+                continue
+            if found is None:
+                del self._seen[name]
+            elif found.version == known.version:
                 self._gone.add(name)
+            elif found.holder:
+                self._seen[name] = _Sighting(found, now)
+            else:
+                del self._seen[name]
 
     def refresh(self, now: float) -> None:
         """After an outage, in which nobody could renew: nobody is gone before the whole duration has passed anew."""
