@@ -127,7 +127,12 @@ class Daemon:
         """Ends the apps that left or changed, and those of `renewed` sources. Returns what every app had seen."""
         former = {name: run.part.cycle for name, run in self._apps.items()}
         running = self._wanted.running
-        await self._end_apps(lambda app: running.get(app.name) != app or app.source in renewed)
+
+        def is_over(app: App) -> bool:
+            return running.get(app.name) != app or app.source in renewed
+
+        await self._end_watched(is_over)
+        await self._end_apps(is_over)
         return former
 
     def _start_apps(self, former: Mapping[str, Cycle]) -> bool:
@@ -143,7 +148,7 @@ class Daemon:
         running, own = self._wanted.running, self._apps.values()
         awaited = {name for run in own for name in run.part.cycle.app.depends_on}
         wanted = {name: running[name] for name in awaited - self._apps.keys() if name in running}
-        for name in [each for each, run in self._watched.items() if wanted.get(each) != run.made_from]:
+        for name in self._watched.keys() - wanted.keys():
             self._watched.pop(name).task.cancel()
         for name in wanted.keys() - self._watched.keys():
             self._watch_other(wanted[name])
@@ -160,7 +165,7 @@ class Daemon:
         for running in (self._apps, self._watched):
             if name in running:
                 running[name].part.wake()
-        if name not in self._apps:
+        if not self._wanted.is_running(name):  # else another daemon may look after it, and it is no sweep's
             self._wake_sweeps()
 
     def source_of(self, app: str) -> str:
@@ -190,6 +195,7 @@ class Daemon:
     async def stop(self) -> None:
         """Ends every task. An action under way is cut off; the next daemon finds what it left, and goes on."""
         async with self._changing:
+            await self._end_watched(lambda _: True)
             await self._end_apps(lambda _: True)
             await self._end_sweeps()
             self._sweeps.clear()
@@ -279,7 +285,7 @@ class Daemon:
     def _turned(self, name: str, loop: AppLoop, told: list[object]) -> None:
         self._wake_dependents(name, loop, told)
         if not _is_under_way(loop):
-            self.ownership.wake()
+            self.ownership.wake(_key(loop.cycle.app))
 
     def _wake_dependents(self, name: str, loop: AppLoop, told: list[object]) -> None:
         """After a turn that changed how the app stands: somebody may wait for it."""
@@ -307,6 +313,10 @@ class Daemon:
         await _cancel([run.task for run in runs])
         # All at once: each may have a Job to delete, and the API server may not answer.
         await asyncio.gather(*(run.part.cycle.analyst.close() for run in runs))
+
+    async def _end_watched(self, ended: Callable[[App], bool]) -> None:
+        names = [name for name, run in self._watched.items() if ended(run.part.cycle.app)]
+        await _cancel([self._watched.pop(name).task for name in names])
 
     async def _end_sources(self, names: set[str]) -> None:
         runs = [self._sources.pop(name) for name in names]

@@ -119,9 +119,9 @@ class Membership:
         self._said = replace(self._said, nudges=nudges)
         self._renew.set()
 
-    def wake(self) -> None:
-        """A promotion is over: what was kept for it may be handed over."""
-        if self._said.keeps:
+    def wake(self, key: str) -> None:
+        """No promotion of the app is under way: if it was kept for one, it may be handed over."""
+        if key in self._said.keeps:
             self._woken.set()
 
     # The Lease.
@@ -178,10 +178,10 @@ class Membership:
 
     def failed(self, error: ReconcilerError) -> None:
         """The API server did not do what was asked of it."""
-        first, self._trouble = not self._trouble, error.located
+        self._trouble = error.located
         if self._acting_by and self.elapsed() >= self._valid_until:
             self._lapse(error.located)
-        if first and not self._acting_by and not isinstance(error, Conflict):
+        if not self._acting_by and not isinstance(error, Conflict):
             self._tell_lost(error.located, error.todo)
 
     def _lapse(self, why: str) -> None:
@@ -283,7 +283,11 @@ class Membership:
     async def _look(self) -> None:
         """Finds out who is gone. Nobody is while we are cut off ourselves: then nothing can be listed."""
         if overdue := self._roll.overdue(self.elapsed()):
-            self._roll.bury(overdue, await self._list(), self.elapsed())
+            listed, now = await self._list(), self.elapsed()
+            if self._trouble:  # this list may come before anybody's first renewal since
+                self._roll.refresh(now)
+            else:
+                self._roll.bury(overdue, listed, now)
         for each in self._roll.gone.values():
             await self._clear_away(each)
 
@@ -328,9 +332,7 @@ class Membership:
 
     async def _surrender(self, wanted: Statement) -> frozenset[str]:
         """Ends the work on what will not be this member's any more; returns what it goes on with all the same."""
-        lapses = self._lapses
-        if wanted not in self._acting_by:
-            self._acting_by = (*self._acting_by, wanted)
+        lapses, self._acting_by = self._lapses, _and(self._acting_by, wanted)
         kept = await self.hooks.surrender(lambda key: claims(self.name, wanted, key))
         self._require_none_since(lapses)
         keeps = frozenset(sorted(kept & self._acquired)[:KEEPS_LIMIT])
@@ -344,7 +346,7 @@ class Membership:
         the last sure one gives is this member's.
         """
         self._said = replace(wanted, nudges=self._said.nudges)
-        self._acting_by = standing if not standing or wanted in standing else (*standing, wanted)
+        self._acting_by = _and(standing, wanted) if standing else ()
         lapses = self._lapses
         await self._write()
         if standing:
@@ -373,3 +375,8 @@ class Membership:
             self._told = members
             told = {"member": self.name, "members": sorted(members), "reason": "; ".join(parts)}
             self.telemetry.emit(event("membership_changed", **told))
+
+
+def _and(standing: tuple[Statement, ...], wanted: Statement) -> tuple[Statement, ...]:
+    """However often it is tried, each statement is there once."""
+    return standing if wanted in standing else (*standing, wanted)

@@ -35,8 +35,8 @@ class Ownership(Protocol):
         """For how many seconds it may still write for the app; raises `Conflict` if it may not."""
         ...
 
-    def wake(self) -> None:
-        """A promotion is over: the app may be handed over."""
+    def wake(self, key: str) -> None:
+        """No promotion of the app is under way: it may be handed over."""
         ...
 
 
@@ -53,7 +53,7 @@ class Alone:
         """It may, for ever."""
         return float("inf")
 
-    def wake(self) -> None:
+    def wake(self, key: str) -> None:
         """There is nobody to hand anything to."""
 
 

@@ -33,6 +33,11 @@ class Wanted:
         """The apps to be looked after: all but the suspended."""
         return {name: head.app for name, head in self._roster.heads.items() if not head.app.suspend}
 
+    def is_running(self, name: str) -> bool:
+        """Whether it is among those to be looked after; asked at every change in the cluster."""
+        head = self._roster.heads.get(name)
+        return head is not None and not head.app.suspend
+
     @property
     def suspended(self) -> Set[str]:
         """Names of the apps for which nothing is changed."""

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KEEPS_LIMIT = 1000
-_NAMES_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +150,22 @@ class Roll:
         return {name: each.lease for name, each in alive.items() if now >= _end(each)}
 
     def bury(self, overdue: Mapping[str, Lease], listed: Mapping[str, Lease], now: float) -> None:
-        """Counts those as gone that are in `listed`, made after `overdue` was found, as they were, or not at all. One
-        that is there at an earlier version is of a cluster that was restored from a backup, and is seen anew."""
+        """Counts those as gone that are in `listed`, made after `overdue` was found, as they were, or not at all. Of
+        which the watch has told since, while the list was under way, is not. One at an earlier version is a new one:
+        the API server's store was put back to what it was."""
         for name, known in overdue.items():
-            found = listed.get(name)
+            last, found = self._seen.get(name), listed.get(name)
+            if last is None or last.lease.version != known.version:
+                continue
             if found is None:
-                self._seen.pop(name, None)
+                del self._seen[name]
             elif found.version == known.version:
                 self._gone.add(name)
-            elif int(found.version) < int(known.version):
+            elif found.holder:
                 self._seen[name] = _Sighting(found, now)
                 self._let_go.clear()
+            else:
+                del self._seen[name]
 
     def refresh(self, now: float) -> None:
         """After an outage, in which nobody could renew: nobody is gone before the whole duration has passed anew."""

@@ -124,18 +124,20 @@ class Listener:
             await self._server.shutdown(self._limits.closing_seconds)
 
     def _accept(self) -> asyncio.Protocol:
-        if len(self._server.connections) < self._limits.connections or self._made_room():
+        if len(self._server.admitted) < self._limits.connections or self._made_room():
             return self._server()
         self._told("there are too many connections", "")
         return _TurnedAway()
 
     def _made_room(self) -> bool:
-        """Cuts off the connection that has lasted longest, if that is how it is to be."""
+        """Cuts off the connection that has lasted longest, if that is how it is to be, and if there is one yet: many
+        may come in one moment, before any of them is set up."""
         if self._limits.oldest_goes:
-            transport = self._server.connections[0].transport
-            if transport is not None:
-                transport.abort()
-            return True
+            for each in self._server.admitted:
+                if each.transport is not None:
+                    del self._server.admitted[each]
+                    each.transport.abort()
+                    return True
         return False
 
 
@@ -198,9 +200,20 @@ class _Server(web.Server):
     def __init__(self, handler: Handler, told: Callable[[str, str], None], limits: Limits) -> None:
         super().__init__(handler)
         self._told, self._limits = told, limits
+        self.admitted: dict[_Connection, None] = {}
+        """Those that count, the oldest first: from when they are accepted, which is before they are set up, until they
+        are closed, or told to be."""
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, self._told, self._limits)
+        made = _Connection(self, self._told, self._limits)
+        self.admitted[made] = None
+        return made
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """See aiohttp."""
+        super().connection_lost(handler, exc)
+        if isinstance(handler, _Connection):
+            self.admitted.pop(handler, None)
 
 
 class _Connection(web.RequestHandler):

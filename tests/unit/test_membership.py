@@ -99,6 +99,12 @@ class Member:
         self.promoting &= self.works
 
 
+def over(member: Member) -> None:
+    """No promotion of it is under way any more."""
+    for key in APPS:
+        member.membership.wake(key)
+
+
 def owners(members: list[Member]) -> dict[str, list[str]]:
     return {key: [each.name for each in members if each.may_write(key)] for key in APPS}
 
@@ -170,7 +176,21 @@ def test_a_statement_is_read_as_it_was_written(
     assert read_statement(write_statement(said)) == said
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "1", '{"view": 1}', '{"view": [1]}', '{"shards": 3}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "1",
+        '{"view": 1}',
+        '{"view": [1]}',
+        '{"shards": 3}',
+        "[" * 100_000,
+        '{"view": "ab"}',
+        '{"view": {"a": 1}}',
+        '{"nudges": {"git": 1e999}}',
+    ],
+)
 def test_what_is_not_understood_claims_everything(text: str) -> None:
     assert read_statement(text).unreadable
 
@@ -186,9 +206,9 @@ def test_only_a_lease_that_is_listed_unchanged_after_its_whole_duration_is_gone(
     assert list(roll.overdue(110.0)) == ["b"]
     overdue = roll.overdue(110.0)
     roll.put(Lease("b", "b_1", DURATION, "6"), 110.0)
-    roll.bury(overdue, {"b": Lease("b", "b_1", DURATION, "6")}, 110.0)
+    roll.bury(overdue, {"b": Lease("b", "b_1", DURATION, "6")}, 110.1)
     assert "b" in roll.living
-    roll.bury(roll.overdue(120.0), {"b": Lease("b", "b_1", DURATION, "6")}, 120.0)
+    roll.bury(roll.overdue(120.0), {"b": Lease("b", "b_1", DURATION, "6")}, 120.1)
     assert "b" not in roll.living and "b" in roll.gone
     roll.put(Lease("b", "b_1", DURATION, "7"), 121.0)
     assert "b" in roll.living
@@ -200,10 +220,29 @@ def test_a_released_lease_is_gone_at_once_and_a_deleted_one_is_not() -> None:
     roll.put(Lease("c", "c_1", DURATION, "6"), 100.0)
     assert roll.put(Lease("b", "", DURATION, "7"), 101.0)
     assert set(roll.living) == {"c"}
-    roll.bury(roll.overdue(109.0), {}, 109.0)
+    roll.bury(roll.overdue(109.0), {}, 109.1)
     assert set(roll.living) == {"c"}  # though no list has it
-    roll.bury(roll.overdue(110.0), {}, 110.0)
+    roll.bury(roll.overdue(110.0), {}, 110.1)
     assert not roll.living
+
+
+def test_one_whose_renewal_was_seen_while_the_list_was_under_way_is_not_gone() -> None:
+    """By what it has written since, it may be acting: the list is the older of the two."""
+    roll = Roll("a")
+    roll.put(Lease("b", "b_1", DURATION, "5"), 100.0)
+    overdue = roll.overdue(110.0)
+    roll.put(Lease("b", "b_1", DURATION, "6", Statement(frozenset("b"))), 110.1)
+    roll.bury(overdue, {"b": Lease("b", "b_1", DURATION, "5")}, 110.2)
+    assert roll.living == {"b": Statement(frozenset("b"))} and not roll.gone
+
+
+def test_a_store_that_was_put_back_to_what_it_was_is_believed() -> None:
+    roll = Roll("a")
+    roll.put(Lease("b", "b_1", DURATION, "500"), 100.0)
+    roll.bury(roll.overdue(110.0), {"b": Lease("b", "b_1", DURATION, "40")}, 110.1)
+    assert "b" in roll.living and not roll.overdue(120.0)
+    roll.put(Lease("b", "b_1", DURATION, "41"), 115.0)
+    assert not roll.overdue(124.9) and roll.overdue(125.0)
 
 
 # Members.
@@ -389,7 +428,7 @@ def test_a_promotion_is_not_interrupted_by_one_that_joins() -> None:
         assert owners(members)[kept] == ["a"]
         assert all(found for found in owners(members).values())
         members[0].promoting = set()
-        members[0].membership.wake()
+        members[0].membership.wake(kept)
         await ticks(members, 1)
         require_one_each(members)
 
@@ -424,6 +463,63 @@ def test_a_lease_that_somebody_deletes_is_made_anew_and_nothing_moves() -> None:
         assert owners(members) == before
         assert members[0].told.names()[-2:] == ["lease_lost", "lease_recovered"]  # meanwhile somebody might have joined
         assert [each for each in members[1].told.names() if each == "membership_changed"] == ["membership_changed"] * 2
+
+    run_virtual(story())
+
+
+def test_a_list_that_comes_before_the_first_renewal_after_an_outage_buries_nobody() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        for each in members:
+            each.leases.cut = True
+        await ticks(members, DURATION * 2)
+        stored, put = members[0].leases.asked, members[0].leases.put
+
+        async def late(lease: Lease) -> Lease:
+            await asyncio.sleep(3.0)
+            return await put(lease)
+
+        members[0].leases.put = late  # type: ignore[method-assign]
+        stored.clear()
+        members[0].leases.cut = False
+        await ticks(members, 2.9)
+        assert "list" in stored and members[0].membership.members == {"b"}
+
+    run_virtual(story())
+
+
+def test_it_does_not_grow_while_nothing_can_be_listed() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        members[0].start()
+        await ticks(members, 3)
+
+        async def refused() -> list[Lease]:
+            raise Blocked("may not list leases", where="Leases in prod", todo="allow it")
+
+        members[0].leases.list = refused  # type: ignore[method-assign]
+        members[1].start()
+        await ticks(members, DURATION * 5)
+        assert len(members[0].membership._acting_by) == 2
+
+    run_virtual(story())
+
+
+def test_a_refusal_is_told_also_if_it_comes_after_a_conflict() -> None:
+    async def story() -> None:
+        members = crowd("a")
+        members[0].start()
+        errors = iter([Conflict("there is one")])
+
+        async def refused(_: Lease) -> Lease:
+            raise next(errors, Blocked("may not patch leases", where="Lease prod/a", todo="allow it"))
+
+        members[0].leases.put = refused  # type: ignore[method-assign, assignment]
+        await ticks(members, DURATION)
+        assert members[0].told.names() == ["lease_lost"]
 
     run_virtual(story())
 
@@ -496,7 +592,7 @@ def happens(member: Member, what: str) -> None:
             member.promoting = set(member.works)
         case "finish":
             member.promoting = set()
-            member.membership.wake()
+            over(member)
         case "delete":
             member.store.leases.pop(member.name, None)
 
@@ -518,7 +614,7 @@ async def everything(turns: list[Turn], slow: float, seed: int) -> None:
             continue
         thaw(member)
         member.leases.cut, member.promoting = False, set()
-        member.membership.wake()
+        over(member)
     await ticks(members, DURATION * 4)
     if any(each.runs for each in members):
         require_one_each(members)

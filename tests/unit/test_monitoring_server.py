@@ -144,3 +144,27 @@ async def test_the_port_moves_and_stays_where_the_new_one_is_taken(bench: Bench)
     assert await bench.monitoring.apply(None)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", free)
+
+
+async def test_no_more_connections_than_the_limit_however_many_come_at_once(bench: Bench) -> None:
+    """They are accepted before any of them is set up, or gone."""
+    bench.monitoring.limits = replace(bench.monitoring.limits, connections=2, header_seconds=3600.0)
+    await bench.monitoring.apply(MonitoringSettings("127.0.0.2", 0))
+    host, _, port = bench.address.rpartition(":")
+    held = [socket.create_connection((host, int(port)), SOON) for _ in range(40)]  # the event loop stands still
+    for each in held:
+        each.setblocking(False)
+    while sum(map(_is_open, held)) > 2:
+        await asyncio.sleep(0.01)
+    assert await bench.ask("/livez") == (200, "ok\n")
+    for each in held:
+        each.close()
+
+
+def _is_open(connection: socket.socket) -> bool:
+    try:
+        return bool(connection.recv(1))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ class Share:
 
     own: set[str]
     holder: str = "me_1"
-    woken: int = 0
+    woken: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     def owns(self, key: str) -> bool:
@@ -36,8 +38,8 @@ class Share:
             raise Conflict("another daemon looks after it")
         return 5.0
 
-    def wake(self) -> None:
-        self.woken += 1
+    def wake(self, key: str) -> None:
+        self.woken.append(key)
 
 
 @pytest.fixture
@@ -92,10 +94,10 @@ async def test_a_promotion_under_way_is_kept_until_it_is_over(bench: Bench) -> N
     await bench.start()
     await bench.until(lambda: bench.events("phase_changed", phase=Phase.PROGRESSING.value))
     assert await bench.daemon.surrender(lambda _: False) == keys("web")
-    woken = share.woken
+    woken = len(share.woken)
     bench.controllers.kubelet = slow  # type: ignore[method-assign]
     await bench.released("web", "v1")
-    await bench.until(lambda: share.woken > woken)
+    await bench.until(lambda: len(share.woken) > woken)
     assert await bench.daemon.surrender(lambda _: False) == frozenset()
 
 
@@ -118,6 +120,54 @@ async def test_an_app_waits_for_one_that_another_daemon_looks_after(bench: Bench
     await bench.until(released)
     assert owner_on(bench.cluster.get("Service", NAMESPACE, "db") or {}) == "other_1"
     await other.stop()
+
+
+async def test_it_looks_on_by_the_source_as_it_is_after_a_reload(bench: Bench) -> None:
+    """The repository that it had before is closed, and the source that it asked is asked nothing any more."""
+    sharing(bench, "web")
+    bench.commit({"web": IMAGE + "dependsOn: [db]\n", "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.until(lambda: bench.events("waiting_for", app="web"))
+    bench.repository = copy.copy(bench.repository)
+    await bench.start(source=replace(SOURCE, interval=1800.0))
+    bench.commit(web="v2", db="v2")
+    other = bench.another()
+    other.ownership = Share(keys("db"), "other_1")
+    await other.apply(Settings((SOURCE,), ()))
+
+    def released() -> object:
+        other.wake_app("db")
+        return bench.events("switch_confirmed", app="web", version="v2")
+
+    await bench.until(released)
+    await other.stop()
+
+
+async def test_nobody_looks_on_when_it_has_ended(bench: Bench) -> None:
+    sharing(bench, "web")
+    bench.commit({"web": IMAGE + "dependsOn: [db]\n", "db": IMAGE}, web="v1", db="v1")
+    before = asyncio.all_tasks()
+    await bench.start()
+    await bench.until(lambda: bench.events("waiting_for", app="web"))
+    await bench.daemon.stop()
+    assert asyncio.all_tasks() == before
+
+
+async def test_changes_of_what_others_look_after_are_no_reason_to_look_for_removed_apps(bench: Bench) -> None:
+    """With half of the apps another's, each of their changes would have this one look at all that there are."""
+    sharing(bench, "web")
+    bench.commit({"web": IMAGE, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await asyncio.sleep(0.01)
+    asked: list[str] = []
+    bench.cluster.apps = lambda namespace: asked.append(namespace) or ()  # type: ignore[method-assign, func-returns-value]
+    bench.daemon.wake_app("db")
+    await asyncio.sleep(0.01)
+    assert not asked
+    bench.daemon.wake_app("gone")
+    await asyncio.sleep(0.01)
+    assert asked
 
 
 async def test_a_removed_app_is_deleted_by_the_one_that_has_it_alone(bench: Bench) -> None:
