@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KEEPS_LIMIT = 1000
+_NAMES_LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
