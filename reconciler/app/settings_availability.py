@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from reconciler.app.settings_fields import Model, Name, Seconds, at_least, duration
+from reconciler.app.settings_fields import Model, Name, Seconds, at_least, at_most, duration
+from reconciler.core.membership import LONGEST
 
 LEASE_DURATION = "10s"
 
@@ -32,7 +33,7 @@ class AvailabilityModel(Model):
 
     group: Name = Field(default="reconciler", description="Daemons of one group and namespace share the apps.")
     namespace: Name | None = Field(default=None, description="Where the Leases are. The pod's own, if not given.")
-    lease_duration: Annotated[Seconds, at_least(3), AfterValidator(_whole)] = duration(
+    lease_duration: Annotated[Seconds, at_least(3), at_most(LONGEST), AfterValidator(_whole)] = duration(
         LEASE_DURATION, "For how long a daemon that was not heard of counts as alive. It renews five times as often."
     )
 

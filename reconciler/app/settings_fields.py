@@ -65,6 +65,17 @@ def at_least(least: float) -> AfterValidator:
     return AfterValidator(check)
 
 
+def at_most(most: float) -> AfterValidator:
+    """A validator of durations that are not longer than `most` seconds."""
+
+    def check(value: float) -> float:
+        if value > most:
+            raise ValueError(f"must be at most {most:g}s")
+        return value
+
+    return AfterValidator(check)
+
+
 _DURATION_SCHEMA: dict[str, Any] = {"type": "string", "pattern": PATTERN, "examples": ["30s", "10m"]}
 
 

@@ -28,6 +28,8 @@ from typing import Any
 
 KEEPS_LIMIT = 1000
 _NAMES_LIMIT = 1000
+LONGEST = 300.0
+"""Seconds that a Lease may last at most: whoever forges one must not take apps out of work for longer."""
 
 
 @dataclass(frozen=True, slots=True)

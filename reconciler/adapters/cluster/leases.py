@@ -11,7 +11,7 @@ from kubernetes.aio import client
 from reconciler.adapters.cluster.kinds import LEASE
 from reconciler.adapters.cluster.requests import send
 from reconciler.adapters.cluster.watch import UNMONITORED, Monitor, Watch
-from reconciler.core.membership import Lease, read_statement, write_statement
+from reconciler.core.membership import LONGEST, Lease, read_statement, write_statement
 from reconciler.core.model import LABEL_MANAGED_BY, MANAGED_BY, PREFIX, Manifest
 from reconciler.errors import Blocked, Conflict, ReconcilerError
 
@@ -147,5 +147,5 @@ def _is_ours(live: Manifest) -> bool:
 def _read(live: Manifest) -> Lease:
     meta, spec = live["metadata"], live.get("spec") or {}
     said = read_statement((meta.get("annotations") or {}).get(ANNOTATION_SHARE, ""))
-    duration = float(spec.get("leaseDurationSeconds") or _DEFAULT_DURATION)
+    duration = min(float(spec.get("leaseDurationSeconds") or _DEFAULT_DURATION), LONGEST)
     return Lease(meta["name"], spec.get("holderIdentity") or "", duration, meta["resourceVersion"], said)
