@@ -32,6 +32,7 @@ from tests.e2e.harness.templates import SERVICE_ACCOUNT as ACCOUNT_OF_PODS
 STORE = "store"
 FULL = frozenset(access.pairs(FEATURES.keys() - NAMED - {MEMBERS}))
 _OF_MEMBERS = frozenset(access.pairs([MEMBERS]))
+_LEASES = "coordination.k8s.io"
 _CHECKED = frozenset(access.pairs(["jobs", "apiServerProxy"])) - frozenset(access.pairs([ALWAYS]))
 _STEADY = sorted(FULL - _CHECKED)
 """What an app needs that has no checks."""
@@ -129,7 +130,7 @@ def _both_released(stage: Stage, **settings: Any) -> None:
 
 def _write(scene: Scene, apps: list[dict[str, Any]], *, shared: bool = True) -> None:
     """The configuration; `shared`: of a daemon that is a member of a group."""
-    group = {"group": "shop", "namespace": scene.namespace, "leaseDuration": "10s"}
+    group = {"group": "shop", "namespace": scene.namespace, "leaseDuration": "5s"}
     held = {"sources": [scene.source()], "apps": apps, **({"highAvailability": group} if shared else {})}
     scene.config.write_text(yaml.safe_dump(held))
 
@@ -346,6 +347,26 @@ def _of_a_job(stage: Stage) -> None:
     )
     stage.account.allow(FULL)
     stage.scene.settle(commit)
+
+
+def test_each_permission_of_a_member_is_named_when_it_is_missing(stage: Stage) -> None:
+    """At the start those that it needs to be one, and while it is one that to renew its Lease."""
+    _write(stage.scene, [stage.scene.app()])
+    for verb in ("list", "watch", "create"):
+        since = stage.daemon.mark()
+        stage.account.allow((FULL | _OF_MEMBERS) - {(verb, _LEASES, "leases")})
+        stage.daemon.start()
+        told = stage.daemon.wait_for("lease_lost", since=since)
+        names_it(told, (verb, _LEASES, "leases"), stage.scene.namespace)
+        stage.account.allow(FULL | _OF_MEMBERS)
+        stage.daemon.wait_for("lease_recovered", since=since)
+        if verb != "create":
+            stage.daemon.stop()
+    since = stage.daemon.mark()
+    stage.account.allow((FULL | _OF_MEMBERS) - {("patch", _LEASES, "leases")})
+    names_it(stage.daemon.wait_for("lease_lost", since=since), ("patch", _LEASES, "leases"), stage.scene.namespace)
+    stage.account.allow(FULL | _OF_MEMBERS)
+    stage.daemon.wait_for("lease_recovered", since=since)
 
 
 def test_what_is_asked_in_a_whole_life_is_the_table_and_nothing_else(stage: Stage) -> None:
