@@ -74,7 +74,7 @@ class InCluster:
 
     def values(self, **more: Any) -> dict[str, Any]:
         """The chart's values; `more` goes over the rig's own, key by key."""
-        source = self.scene.source(url=self.git, interval="1s")
+        source = self.scene.source(url=self.git, interval="3s")  # each of the replicas asks: three git processes
         config = {
             "sources": [source],
             "apps": list(self._apps),

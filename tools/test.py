@@ -56,7 +56,7 @@ def main() -> int:
     sandbox = Sandbox()
     found_up = sandbox.running
     build.ensure((build.HELM,), sandbox.control.progress)  # for the tests of the chart, which skip without it
-    results = [run(Part("unit", ("tests/unit", "-q", *workers)), sandbox)]
+    results = [run(Part("unit", ("tests/unit", "-q", *workers, "--dist=worksteal")), sandbox)]
     left: list[str] = []
     try:
         sandbox.up()
