@@ -144,18 +144,19 @@ class InCluster:
         return {name: container_of(self.scene.sandbox, pod, CONTAINER) for name, pod in self.pods().items()}
 
     def afresh(self) -> None:
-        """Returns when all pods are ready members, and none was ever restarted.
+        """Returns when all pods are ready members, and none was restarted twice: those that were are replaced.
 
-        Kubelet lets a container wait longer before each restart: if all waited at once, nobody would look after apps.
+        Kubelet lets a container wait longer before each restart but the first: if all waited at once, nobody would look
+        after the apps.
         """
         for name, pod in self.pods().items():
-            if restarts(pod, CONTAINER):
+            if restarts(pod, CONTAINER) > 1:
                 self.home.delete("Pod", name)
-        until(self._all_fresh, f"{self.replicas} ready pods", 120, poll=0.1)
+        until(self._all_fresh, f"{self.replicas} ready pods", _PATIENCE, poll=0.1)
 
     def _all_fresh(self) -> bool:
         pods = self.pods()
-        fresh = {name for name, each in pods.items() if is_ready(each) and not restarts(each, CONTAINER)}
+        fresh = {name for name, each in pods.items() if is_ready(each) and restarts(each, CONTAINER) <= 1}
         return len(fresh) == self.replicas and fresh == pods.keys() == self.members.names
 
     def container(self, pod: str) -> Container:

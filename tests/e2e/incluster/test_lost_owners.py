@@ -104,6 +104,7 @@ def test_all_pods_rolled(scene: Scene, incluster: InCluster, faults: Faults, own
     incluster.logs.wait_for("revision_applied", commit=commit)
     begun = faults.begin()
     incluster.roll()
+    until(lambda: owner not in incluster.pods(), "the owner gone", 120, poll=0.1)
     make_ready(scene, "v2.0.0")
     faults.end("all pods rolled", begun, "v2.0.0")
     until(lambda: not before & incluster.pods().keys(), "other pods", 120, poll=0.1)
