@@ -94,8 +94,7 @@ class InCluster:
         try:
             self.chart.apply(self.values(**more), wait=wait)
         except HelmError as error:
-            statuses = [each["status"].get("containerStatuses") for each in self.pods().values()]
-            raise HelmError(f"{error}\n{statuses}\n{self.logs.story()}") from None
+            raise HelmError(f"{error}\n{self._state()}") from None
 
     def first_release(self, version: str = "v1.0.0", values: Mapping[str, Any] | None = None) -> str:
         """Installs the chart, starts the load, commits a version, and returns when clients get it."""
@@ -111,7 +110,12 @@ class InCluster:
         try:
             return self.logs.wait_for("switch_confirmed", commit=commit, app=app, **{"timeout": _PATIENCE, **options})
         except Overdue as error:
-            raise Overdue(f"{error}\n{self.members.story()}") from None
+            raise Overdue(f"{error}\n{self._state()}") from None
+
+    def _state(self) -> str:
+        """Of the pods, the Leases and the logs, for a failure's message."""
+        statuses = "\n".join(f"{name}: {each['status']}" for name, each in self.pods().items())
+        return f"{statuses}\n{self.members.story()}\n{self.logs.story()}"
 
     def pods(self) -> dict[str, Manifest]:
         """The chart's pods by name, those that are being deleted left out."""
@@ -152,7 +156,10 @@ class InCluster:
         for name, pod in self.pods().items():
             if restarts(pod, CONTAINER) > 1:
                 self.home.delete("Pod", name)
-        until(self._all_fresh, f"{self.replicas} ready pods", _PATIENCE, poll=0.1)
+        try:
+            until(self._all_fresh, f"{self.replicas} ready members", _PATIENCE, poll=0.1)
+        except Overdue as error:
+            raise Overdue(f"{error}\n{self._state()}") from None
 
     def _all_fresh(self) -> bool:
         pods = self.pods()
