@@ -153,18 +153,19 @@ class InCluster:
         Kubelet lets a container wait longer before each restart but the first: if all waited at once, nobody would look
         after the apps.
         """
-        for name, pod in self.pods().items():
-            if restarts(pod, CONTAINER) > 1:
-                self.home.delete("Pod", name)
         try:
             until(self._all_fresh, f"{self.replicas} ready members", _PATIENCE, poll=0.1)
         except Overdue as error:
             raise Overdue(f"{error}\n{self._state()}") from None
 
     def _all_fresh(self) -> bool:
+        """The same at present. That a container was killed, kubelet says only when it has seen it."""
         pods = self.pods()
-        fresh = {name for name, each in pods.items() if is_ready(each) and restarts(each, CONTAINER) <= 1}
-        return len(fresh) == self.replicas and fresh == pods.keys() == self.members.names
+        worn = [name for name, each in pods.items() if restarts(each, CONTAINER) > 1]
+        for name in worn:
+            self.home.delete("Pod", name)
+        ready = {name for name, each in pods.items() if is_ready(each)}
+        return not worn and len(ready) == self.replicas and ready == pods.keys() == self.members.names
 
     def container(self, pod: str) -> Container:
         """The present life of a pod's daemon."""
