@@ -150,7 +150,7 @@ def image(
         print(f"built again: the same layers, {same} digest")
     if sandbox.running and not sandbox.simulated:
         sandbox.project_image()
-        print(f"imported into sandbox {sandbox.name}, also as {project.PROJECT_IMAGE}:latest")
+        print(f"imported into sandbox {sandbox.name}: {built.name}, also as {project.PROJECT_IMAGE}:latest")
 
 
 @app.command(cls=PassThrough)

@@ -331,7 +331,9 @@ class _Told:
     telemetry: Telemetry
     phase: Phase | None = None
     _ready: tuple[str, str] | None = None
-    _trouble: str = ""
+    _troubled: tuple[str, str] | None = None
+    _troubles: set[str] = field(default_factory=set)
+    """What was told of one release: pods go back and forth between two words for one trouble."""
     _waits: tuple[str, str] | None = None
 
     def about(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
@@ -373,9 +375,12 @@ class _Told:
     def _health(self, desired: Desired, observed: Observed, made: Plan, now: float) -> None:
         target = observed.revision(desired.revision)
         found = trouble(target, now) if target and made.phase is Phase.PROGRESSING else ""
-        if found and found != self._trouble:
+        key = desired.revision, desired.commit
+        if self._troubled != key:
+            self._troubled, self._troubles = key, set()
+        if found and found not in self._troubles:
+            self._troubles.add(found)
             self._emit("revision_unhealthy", desired, None, reason=found)
-        self._trouble = found or self._trouble
 
     def _emit(self, name: str, desired: Desired, about: Manifest | None, **fields: object) -> None:
         self.telemetry.emit(event(name, **who(desired), **fields), about)

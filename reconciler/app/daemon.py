@@ -29,7 +29,7 @@ from reconciler.app.vitals import Vitals
 from reconciler.app.wanted import Wanted
 from reconciler.core.model import App, Manifest
 from reconciler.core.state import State
-from reconciler.errors import Invalid
+from reconciler.errors import Conflict, Invalid
 from reconciler.ports import Analysis, Clock, Cluster, Meter, Repository, Telemetry
 
 Part = TypeVar("Part")
@@ -117,6 +117,9 @@ class Daemon:
         """Begins the work on what is its own by now, and ends it on what is not."""
         async with self._changing:
             await self._end_apps(lambda app: not self._is_own(app))
+            for run in self._apps.values():
+                if isinstance(run.part.error, Conflict):  # as a Lease that has run out makes: it may be there again
+                    run.part.wake_for_git()
             self._start_apps({})
             self._wake_sweeps()
 

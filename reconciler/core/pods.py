@@ -8,6 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.core.model import LABEL_REVISION, Manifest
+from reconciler.core.text import shortened
+
+_SHOWN = 300
+"""Characters of what the kubelet or the scheduler says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def read_pod(live: Manifest) -> Pod:
         ready_since=timestamp(condition.get("lastTransitionTime")),
         terminating=bool(meta.get("deletionTimestamp")),
         trouble=_trouble(status),
-        unready=str(condition.get("message", ""))[:300],
+        unready=shortened(str(condition.get("message", "")), _SHOWN),
         waiting=str(waiting.get("name", "")),
         waiting_since=timestamp(((waiting.get("state") or {}).get("running") or {}).get("startedAt")),
         address=str(status.get("podIP", "")),
@@ -75,14 +79,14 @@ def _trouble(status: Mapping[str, Any]) -> str:
             return _container_trouble(container, str(ended.get("reason", "Error")))
     for condition in status.get("conditions") or []:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}"[:300]
+            return shortened(f"{condition.get('reason', 'Unschedulable')}: {condition.get('message', '')}", _SHOWN)
     return ""
 
 
 def _waiting(waiting: Mapping[str, Any]) -> str:
     """Why a container waits. A back-off's message says no more than the last exit code that is told anyway."""
     reason, message = str(waiting["reason"]), str(waiting.get("message", ""))
-    return reason if reason == "CrashLoopBackOff" or not message else f"{reason} ({message[:200]})"
+    return reason if reason == "CrashLoopBackOff" or not message else f"{reason} ({shortened(message, _SHOWN)})"
 
 
 def _container_trouble(container: Mapping[str, Any], reason: str) -> str:

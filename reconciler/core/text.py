@@ -38,6 +38,14 @@ def shown(name: str) -> str:
     return f"`{name}`" if len(name) <= SHOWN else f"`{name[:SHOWN]}…`"
 
 
+def shortened(message: str, limit: int) -> str:
+    """`message` in at most `limit` characters: whole words, and `…` for those left out."""
+    if len(message) <= limit:
+        return message
+    kept = message[: limit - 2]
+    return f"{kept.rsplit(maxsplit=1)[0] if ' ' in kept.strip() else kept} …"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean …?)` with the closest of `known`, or nothing if none is close."""
     if len(word) > SHOWN:  # comparing long ones takes long, too

@@ -28,12 +28,17 @@ class Share:
     holder: str = "me_1"
     woken: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    lapsed: bool = False
+    """Whether its Lease has run out, which it has not noticed."""
 
     def owns(self, key: str) -> bool:
         return key in self.own
 
     def permit(self, key: str) -> float:
         self.asked.append(key)
+        if self.lapsed:
+            self.woken.clear()
+            raise Conflict("this daemon's Lease has run out")
         if key not in self.own:
             raise Conflict("another daemon looks after it")
         return 5.0
@@ -183,6 +188,19 @@ async def test_a_removed_app_is_deleted_by_the_one_that_has_it_alone(bench: Benc
     share.own = keys("web")
     await bench.daemon.rebalance()
     await bench.until(lambda: bench.events("app_deleted", app="web"))
+
+
+async def test_what_a_lost_lease_held_up_goes_on_as_soon_as_it_is_there_again(bench: Bench) -> None:
+    """It does not wait for its back-off, which counts those refusals as conflicts."""
+    share = sharing(bench, "web")
+    share.lapsed = True
+    bench.clock.pause, bench.watched = 3600.0, ()
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.until(lambda: share.asked and share.woken)
+    share.lapsed = False
+    await bench.daemon.rebalance()
+    await bench.until(lambda: bench.events("revision_applied", app="web"))
 
 
 # --- the fence ---
