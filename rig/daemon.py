@@ -89,7 +89,7 @@ class Daemon(Told):
         """SIGKILL: no chance to tidy up."""
         self._end(signal.SIGKILL, 10)
 
-    def stop(self, timeout: float = 10.0) -> int:
+    def stop(self, timeout: float = 30.0) -> int:
         """SIGTERM. Returns its exit status; raises `subprocess.TimeoutExpired` if it takes longer than `timeout`."""
         return self._end(signal.SIGTERM, timeout)
 

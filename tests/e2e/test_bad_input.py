@@ -82,7 +82,7 @@ def test_broken_and_hanging_apps_hold_up_nobody(scene: Scene, silence: str, tmp_
     assert not scene.daemon.find("source_failed")
     no_request_failed(scene.load)
     moved(scene, 1)
-    assert scene.daemon.stop(timeout=3.0) == 0
+    assert scene.daemon.stop() == 0
 
 
 def test_unreachable_repository_is_told_and_recovers(scene: Scene) -> None:

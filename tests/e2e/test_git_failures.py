@@ -23,6 +23,9 @@ pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.j
 PASSWORD = "pass-w0rd-nobody-sees"
 BASIC = base64.b64encode(f"shop:{PASSWORD}".encode()).decode()
 
+PATIENCE = 8
+"""Seconds for a server that hangs; one that does not has answered by then on any machine."""
+
 
 @dataclass
 class Servers:
@@ -58,10 +61,9 @@ def _folder(path: Path, **files: bytes) -> None:
 def _begin(scene: Scene, servers: Servers, tmp_path: Path) -> None:
     """One app by HTTPS with a password, from a branch; another by SSH with a key, from the highest tag of a range."""
     url = servers.https.url(f"{scene.repository.path.name}/.git")
-    fast = {"interval": "1s", "timeout": "3s"}
-    branch = scene.source(url=url, credentials=str(tmp_path / "basic"), **fast)
+    branch = scene.source(url=url, credentials=str(tmp_path / "basic"), interval="1s", timeout=f"{PATIENCE}s")
     ssh_url = servers.ssh.url(scene.repository.path)
-    tags = scene.source("tags", ssh_url, credentials=str(tmp_path / "key"), ref={"semver": "1.x"}, **fast)
+    tags = scene.source("tags", ssh_url, credentials=str(tmp_path / "key"), ref={"semver": "1.x"}, interval="1s")
     scene.configure(
         apps=[scene.app(), scene.app("db", source="tags", path="db", values={"replicas": 1})], sources=[branch, tags]
     )
@@ -98,7 +100,7 @@ def test_whatever_goes_wrong_with_git_nothing_changes(scene: Scene, servers: Ser
     https, repository = servers.https, scene.repository
     before = len(scene.audit.writes())
 
-    _recovers(scene, "did not finish within 3 s", https.hold.clear, https.hold.set, "shop")
+    _recovers(scene, f"did not finish within {PATIENCE} s", https.hold.clear, https.hold.set, "shop")
     rubbish = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n\0\xff\r\nxy"
     for attribute, value, words in (
         ("rubbish", rubbish, "git failed"),
