@@ -28,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: disturbs the whole sandbox, so no other test runs beside it")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that want the sandbox for themselves come last: each waits for all that have begun, and holds up others."""
+    items.sort(key=lambda each: bool(each.get_closest_marker("alone")))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Prints what became of the faults that the tests made, those of all of pytest's processes."""
     reports = [each for group in ("passed", "failed") for each in terminalreporter.stats.get(group, [])]

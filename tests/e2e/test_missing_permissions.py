@@ -19,6 +19,7 @@ import yaml
 from reconciler.core import access
 from reconciler.core.access import ALWAYS, FEATURES, MEMBERS, NAMED
 from reconciler.core.model import ANNOTATION_RENDERING, LABEL_APP, LABEL_REVISION
+from reconciler.core.plan.retire import NODES_BEHIND
 from rig.access import Account, Asked, asked, differences, documented, listed
 from rig.cluster import Manifest
 from rig.daemon import Daemon, Event
@@ -283,7 +284,8 @@ def _not_deleted(stage: Stage) -> None:
         lambda: _write(scene, _apps(scene)[:1], shared=False),
         lambda since: stage.daemon.wait_for("app_blocked", since=since, app=STORE),
     )
-    stage.daemon.wait_for("app_deleted", app=STORE)
+    # The watches that were broken off before count as an outage, after which nodes may be behind.
+    stage.daemon.wait_for("app_deleted", app=STORE, timeout=NODES_BEHIND + _PATIENT)
 
 
 _OFTEN = {"attempts": 100, "interval": "500ms", "timeout": "20s"}

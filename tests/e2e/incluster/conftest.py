@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the chart's pods, and the order in which they run."""
+"""Fixtures of the tests of the chart's pods."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ import pytest
 from rig.incluster import InCluster
 from rig.scene import Scene
 from tests.e2e.harness.faulting import Faults
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that want the sandbox for themselves come last here: each waits for all others that have begun."""
-    items.sort(key=lambda each: each.path.parent.name == "incluster" and bool(each.get_closest_marker("alone")))
 
 
 @pytest.fixture
