@@ -135,6 +135,8 @@ class Sandbox:
     @property
     def helm(self) -> Path:
         """Helm, built when it is first asked for: nothing of the sandbox itself needs it."""
+        if not build.HELM.output.exists():
+            self._require_network("helm is not built yet: `python -m sandbox helm version`")
         return build.ensure((build.HELM,), self._control.progress)["helm"]
 
     @property
@@ -149,12 +151,17 @@ class Sandbox:
         layout = self._control.require()
         if layout.simulated:
             raise SandboxError("a simulated sandbox runs no containers, so it needs no image")
-        network = self.netns
-        if network is not None and in_network(network) and not project.is_built():
-            raise SandboxError("the image is older than the sources: `python -m sandbox image`, outside of the network")
+        if not project.is_built():
+            self._require_network("the image is older than the sources: `python -m sandbox image`")
         image = project.ensure(self._control.progress)
         workloads.import_project_image(self._control.cluster(layout), image)
         return image
+
+    def _require_network(self, why: str) -> None:
+        """Raises `SandboxError` inside the sandbox's own network, from which nothing can be fetched to build from."""
+        network = self.netns
+        if network is not None and in_network(network):
+            raise SandboxError(f"{why}, outside of the sandbox's network")
 
     def import_image(self, archive: Path) -> None:
         """Import an OCI or Docker archive, for pods with `imagePullPolicy: IfNotPresent`."""
