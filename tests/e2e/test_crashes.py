@@ -6,7 +6,6 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,61 +15,68 @@ from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
 from tests.e2e.harness.converged import converged, is_active
-from tests.e2e.harness.steps import BUMP, FIRST_RELEASE, ROLLBACK, Step, name_of
+from tests.e2e.harness.steps import BUMP, FIRST_RELEASE, ROLLBACK, Step
 
 LONG = 120.0
 """Seconds for one step of a daemon that dies at every write."""
 
 
-def _kill_at(scene: Scene, name: str, fields: dict[str, Any], since: int) -> None:
-    scene.daemon.wait_for(name, since=since, **fields)
+def _kill_after(scene: Scene, step: Step, since: int, app: str = APP) -> None:
+    name, fields = step
+    about = fields if name == "source_updated" else {**fields, "app": app}
+    scene.daemon.wait_for(name, since=since, **about)
     scene.daemon.kill()
     scene.daemon.start()
 
 
-@pytest.mark.parametrize("step", FIRST_RELEASE, ids=name_of)
-def test_killed_during_a_first_release(scene: Scene, step: Step) -> None:
-    """One Deployment, one Service, whatever step it died after."""
+def test_killed_after_each_step_of_a_first_release(scene: Scene) -> None:
+    """An app for each step: one Deployment, one Service, whatever step it died after. The first one has load."""
+    names = [APP, *(f"app-{number}" for number in range(1, len(FIRST_RELEASE)))]
+    scene.configure(apps=[scene.app(name, path=name, values={"replicas": 1}) for name in names])
     scene.load.start()
-    scene.release("v1.0.0")
     scene.daemon.start()
-    _kill_at(scene, *step, since=0)
-    converged(scene, "v1.0.0")
+    for name, step in zip(names, FIRST_RELEASE, strict=True):
+        since = scene.daemon.mark()
+        scene.repository.release("v1.0.0", path=name)
+        _kill_after(scene, step, since, name)
+        converged(scene, "v1.0.0", name)
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == len(scene.audit.created("services")) == 1
-    moved(scene, 0)
+    assert len(scene.audit.created("deployments")) == len(scene.audit.created("services")) == len(names)
+    assert not any(scene.audit.moves(name) for name in names)
 
 
-@pytest.mark.parametrize("step", BUMP, ids=name_of)
-def test_killed_during_a_bump(scene: Scene, step: Step) -> None:
-    """One Deployment more, one move of the selector, one Deployment less, whatever step it died after."""
-    scene.first_release("v1.0.0")
-    since = scene.daemon.mark()
-    scene.release("v2.0.0")
-    _kill_at(scene, *step, since=since)
-    converged(scene, "v2.0.0")
+def test_killed_after_each_step_of_a_bump(scene: Scene) -> None:
+    """A release for each step: one Deployment more, one move of the selector, one Deployment less."""
+    scene.first_release("v0.0.0")
+    for number, (name, fields) in enumerate(BUMP, 1):
+        since = scene.daemon.mark()
+        scene.release(f"v{number}.0.0")
+        former = {"version": f"v{number - 1}.0.0"} if name == "retired" else {}
+        _kill_after(scene, (name, fields | former), since)
+        converged(scene, f"v{number}.0.0")
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == 2
-    assert len(scene.audit.deleted("deployments")) == 1
-    moved(scene, 1)
+    assert len(scene.audit.created("deployments")) == len(BUMP) + 1
+    assert len(scene.audit.deleted("deployments")) == len(BUMP)
+    moved(scene, len(BUMP))
 
 
-@pytest.mark.parametrize("step", ROLLBACK, ids=name_of)
-def test_killed_during_a_rollback(scene: Scene, step: Step) -> None:
-    """The warm colour is used again, once, whatever step it died after."""
-    scene.configure(strategy={"scaleDownDelay": "10s"})
-    scene.first_release("v1.0.0")
+def test_killed_after_each_step_of_a_rollback(scene: Scene) -> None:
+    """A revert for each step: the warm colour is used again, as it is."""
+    scene.configure(strategy={"scaleDownDelay": "60s"})
+    scene.first_release("v0.0.0")
     before = scene.cluster.endpoints(APP)
-    scene.settle(scene.release("v2.0.0"))
-    since = scene.daemon.mark()
-    scene.repository.revert()
-    _kill_at(scene, *step, since=since)
-    converged(scene, "v1.0.0")
-    assert scene.cluster.endpoints(APP) == before
+    scene.settle(scene.release("v1.0.0"))
+    warm = before, scene.cluster.endpoints(APP)
+    for number, step in enumerate(ROLLBACK):
+        since = scene.daemon.mark()
+        scene.repository.revert()
+        _kill_after(scene, step, since)
+        converged(scene, f"v{number % 2}.0.0", alone=False)
+        assert scene.cluster.endpoints(APP) == warm[number % 2]
     no_request_failed(scene.load)
     assert len(scene.audit.created("deployments")) == 2
-    assert len(scene.audit.deleted("deployments")) == 1
-    moved(scene, 2)
+    assert not scene.audit.deleted("deployments")
+    moved(scene, len(ROLLBACK) + 1)
 
 
 class Reaper:

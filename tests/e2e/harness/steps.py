@@ -32,7 +32,7 @@ ROLLBACK: list[Step] = [
 ]
 
 
-def name_of(step: Any) -> str | None:
-    """What a step is called among a test's parameters; None for anything else."""
-    name, fields = step if isinstance(step, tuple) else (step, {})
-    return "-".join([name, *fields.values()]) if isinstance(name, str) else None
+def name_of(step: Step) -> str:
+    """What a step is called in a table."""
+    name, fields = step
+    return f"{name} ({fields['phase']})" if "phase" in fields else name

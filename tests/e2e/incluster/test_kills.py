@@ -39,7 +39,7 @@ class Killer:
 
 
 def _name(story: str, step: Step) -> str:
-    return f"SIGKILL in a {story} after {name_of((step[0], {key: step[1][key] for key in step[1] if key == 'phase'}))}"
+    return f"SIGKILL in a {story} after {name_of(step)}"
 
 
 def test_owner_killed_after_each_step_of_a_first_release(scene: Scene, incluster: InCluster, faults: Faults) -> None:
