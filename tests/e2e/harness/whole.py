@@ -37,7 +37,7 @@ def _component(scene: Scene, **own: Any) -> dict[str, Any]:
         "replicas": 2,
         "preStopSleepSeconds": 2,
         "terminationGracePeriodSeconds": 5,
-        "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+        "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}},
         **own,
     }
 

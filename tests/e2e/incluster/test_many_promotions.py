@@ -27,6 +27,7 @@ class Sample(NamedTuple):
     descriptors: int
 
 
+@pytest.mark.alone  # it takes all of the machine, and measures
 @pytest.mark.timeout(900)
 def test_five_hundred_promotions_with_flat_memory(scene: Scene, incluster: InCluster) -> None:
     """Every commit bumps all apps; the next one comes as soon as the last of them is confirmed."""
