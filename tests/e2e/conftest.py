@@ -32,9 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In what order, and what beside what.
 
-    Tests of the chart's pods mostly wait, for Leases and the kubelet, so others run beside them. But one at a time: each
-    has three daemons that start again and again. Those that want the sandbox for themselves come last: each waits for
-    all that have begun, and holds up others.
+    Tests of the chart's pods mostly wait, for Leases and the kubelet, so others run beside them. But one at a time:
+    each has three daemons that start again and again. Those that want the sandbox for themselves come last: each waits
+    for all that have begun, and holds up others.
     """
     items.sort(key=lambda each: bool(each.get_closest_marker("alone")))
     for each in items:
