@@ -226,7 +226,7 @@ EVENTS: Mapping[str, Spec] = {
         "The number of pods wanted of a revision was changed.", (*_WHO, "object", "replicas", "reason")
     ),
     "revision_unhealthy": Spec(
-        "A pod of the revision being promoted is in trouble; traffic stays where it is.",
+        "A pod of the revision being promoted is in trouble; traffic stays where it is. Each trouble once a release.",
         (*_WHO, "reason"),
         Level.WARNING,
     ),
