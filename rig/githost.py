@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -57,8 +58,9 @@ def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
             self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer)
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked may have been killed since
+                self.end_headers()
+                self.wfile.write(answer)
 
         def _variables(self) -> Mapping[str, str]:
             """Of the Common Gateway Interface, RFC 3875."""
