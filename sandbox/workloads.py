@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import config, health, packages, procs
+from .build import one_builder
 from .components import Cluster
 from .errors import SandboxError
 from .health import Unhealthy, ask_http
@@ -65,9 +66,10 @@ def import_image(cluster: Cluster, file: Path) -> None:
 def import_project_image(cluster: Cluster, image: ProjectImage) -> None:
     """Import the project's image, unless containerd has just this one, and have `:latest` be its name as well."""
     refused = f"image {image.name} cannot be imported"
-    if image.name not in _ctr(cluster, refused, "list", "--quiet", f"name=={image.name}").split():
-        import_image(cluster, Path(image.archive))
-    _ctr(cluster, refused, "tag", "--force", image.name, f"{PROJECT_IMAGE}:latest")
+    with one_builder("import"):  # `--force` deletes the tag and makes it: another's may come between
+        if image.name not in _ctr(cluster, refused, "list", "--quiet", f"name=={image.name}").split():
+            import_image(cluster, Path(image.archive))
+        _ctr(cluster, refused, "tag", "--force", image.name, f"{PROJECT_IMAGE}:latest")
 
 
 def _ctr(cluster: Cluster, refused: str, *arguments: str) -> str:

@@ -62,7 +62,7 @@ def main() -> int:
         sandbox.up()
         results.append(run(Part("image", ("tests/image", "-q")), sandbox))
         results.append(run(Part("contract", ("tests/contract", "-q"), inside=True), sandbox))
-        # By groups: see where tests/e2e/conftest.py makes them.
+        # By groups: see tests/e2e/incluster/conftest.py.
         results.append(run(Part("end-to-end", ("tests/e2e", *workers, "--dist=loadgroup"), inside=True), sandbox))
     finally:
         if not found_up:

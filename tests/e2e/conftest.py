@@ -28,18 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: disturbs the whole sandbox, so no other test runs beside it")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In what order, and what beside what.
-
-    Tests of the chart's pods mostly wait, for Leases and the kubelet, so others run beside them. But one at a time:
-    each has three daemons that start again and again. Those that want the sandbox for themselves come last: each waits
-    for all that have begun, and holds up others.
-    """
+    """Those that want the sandbox for themselves come last: each waits for all that have begun, and holds up others."""
     items.sort(key=lambda each: bool(each.get_closest_marker("alone")))
-    for each in items:
-        if each.path.parent.name == "incluster" and not each.get_closest_marker("alone"):
-            each.add_marker(pytest.mark.xdist_group("in-cluster"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
