@@ -12,8 +12,8 @@ from tests.e2e.harness.faulting import Faults
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """These mostly wait, for Leases and the kubelet, so others run beside them. But one at a time: each has three daemons
-    that start again and again."""
+    """These mostly wait, for Leases and the kubelet, so others run beside them. But one at a time: each has three
+    daemons that start again and again."""
     if not item.get_closest_marker("alone"):
         item.add_marker(pytest.mark.xdist_group("in-cluster"))
 
