@@ -24,6 +24,7 @@ FOREIGN = {
     "process_start_time_seconds",
     "container_memory_working_set_bytes",
     "container_spec_memory_limit_bytes",
+    "kube_pod_container_resource_limits",
     "up",
 }
 """Metrics that are not ours: the app's, prometheus_client's, the kubelet's, Prometheus' own."""

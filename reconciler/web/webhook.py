@@ -93,12 +93,20 @@ class Webhooks:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         name = ""
         try:
+            if request.path == "/" and request.method in ("GET", "HEAD"):
+                return answer(self._present())
             receiver = self._addressed(request)
             name = receiver.settings.name if receiver else ""
             return answer(await self._received(receiver, request))
         except Refused as refusal:
             self._refused(name, refusal.reason)
             return answer(refusal.status)
+
+    def _present(self) -> int:
+        """For load balancers that ask `GET /` before they send anybody here. Raises `Refused` if they ask too often."""
+        if not self._strays.take(self.clock.now()):
+            raise Refused(429, "there are too many requests")
+        return 200
 
     def _addressed(self, request: web.BaseRequest) -> _Receiver | None:
         if request.method != "POST":

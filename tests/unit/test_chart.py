@@ -183,7 +183,8 @@ def test_accounts_can_be_impersonated_by_name_in_their_namespace() -> None:
 
 
 def test_a_daemon_that_only_acts_as_accounts_writes_nothing_itself() -> None:
-    values = {"rbac.writes": False, "rbac.features": dict.fromkeys(_features(), True)}
+    features = dict.fromkeys(_features(), True) | {"deletion": False}
+    values = {"rbac.writes": False, "rbac.features": features}
     found = [(rule["resources"], rule["verbs"]) for _, rule in rules(render(values=_lone(values)))]
     assert (["events"], ["create"]) in found
     assert {tuple(verbs) for resources, verbs in found if resources != ["events"]} == {("list", "watch")}
@@ -213,6 +214,12 @@ def _lone(values: Values) -> Values:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        ({"rbac": {"writes": False, "features": {"deletion": True}}}, "may not write with rbac.writes: false"),
+        ({"listenAddress": "::"}, "at '/listenAddress'"),
+        (
+            {"monitoring": {"enabled": False, "prometheusRule": {"enabled": True}}},
+            "monitoring.prometheusRule: there is nothing to ask",
+        ),
         ({"replica": 3}, "additional properties 'replica' not allowed"),
         ({"replicas": "3"}, "at '/replicas': got string, want integer"),
         ({"config.sorces": []}, "at '/config': additional properties 'sorces' not allowed"),
@@ -345,6 +352,29 @@ def test_without_monitoring_there_are_no_probes_and_no_service() -> None:
     assert one("NetworkPolicy", objects)["spec"]["ingress"] == []
 
 
+def test_dns_is_reached_where_its_pods_listen() -> None:
+    """A policy is held against addresses after the Service's: OpenShift's DNS pods listen at 5353."""
+    [dns, *_] = one("NetworkPolicy", render())["spec"]["egress"]
+    assert {(each["protocol"], each["port"]) for each in dns["ports"]} == {
+        (protocol, port) for protocol in ("UDP", "TCP") for port in (53, 5353)
+    }
+
+
+def test_it_can_listen_where_there_is_ipv6_alone() -> None:
+    receivers = {"receivers": [{"name": "x", "type": "github", "secretFile": "/x", "sources": ["shop"]}]}
+    objects = render(values={"listenAddress": "[::]", "config.webhook": receivers})
+    config = yaml.safe_load(one("ConfigMap", objects)["data"]["reconciler.yaml"])
+    assert config["monitoring"]["address"] == "[::]:8081"
+    assert config["webhook"]["address"] == "[::]:9292"
+
+
+def test_the_test_pod_is_admitted_as_the_daemon_is() -> None:
+    objects = render()
+    account = one("Deployment", objects)["spec"]["template"]["spec"]["serviceAccountName"]
+    spec = one("Pod", objects)["spec"]
+    assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == (account, False)
+
+
 def test_only_the_webhook_is_led_to_from_outside() -> None:
     rule = one("Ingress", render(EVERYTHING))["spec"]["rules"]
     assert [path["path"] for each in rule for path in each["http"]["paths"]] == ["/hook"]
@@ -382,6 +412,16 @@ def test_links_of_alerts_and_dashboard_lead_to_the_documents_or_are_not_there() 
     assert "docs.example.com" not in str(objects)
     bare = _alerts(render(values={"monitoring": shown}))
     assert bare and not any("runbook_url" in each["annotations"] for each in bare)
+
+
+def test_alerts_are_about_this_release_and_all_of_its_replicas() -> None:
+    """One Prometheus may know several releases, and knows no pod that has no address yet."""
+    objects = render(values={"monitoring.prometheusRule": {"enabled": True}, "replicas": 3})
+    by_name = {each["alert"]: each["expr"] for each in _alerts(objects)}
+    namespace = one("Deployment", objects)["metadata"]["namespace"]
+    ours = f'{{namespace="{namespace}", pod=~"{one("Deployment", objects)["metadata"]["name"]}-.*"}}'
+    assert by_name["ReconcilerAbsent"] == f"absent(reconciler_build_info{ours})"
+    assert by_name["ReconcilerMembersMissing"] == f"min by (namespace, job) (reconciler_members{ours}) < 3"
 
 
 def _alerts(objects: list[Object]) -> list[Object]:

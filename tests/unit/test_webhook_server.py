@@ -143,6 +143,13 @@ async def test_other_paths_lead_nowhere(bench: Bench, path: str) -> None:
     assert [(who, count) for who, count, _ in bench.refusals()] == [("", 1), ("", 1)]
 
 
+async def test_a_load_balancer_that_asks_whether_somebody_is_there_is_answered(bench: Bench) -> None:
+    """Those of clouds send nobody here before `GET /` is answered with 200."""
+    assert [await bench.ask(method, "/", b"", {}) for method in ("GET", "HEAD")] == [200, 200]
+    assert [await bench.ask("GET", "/", b"", {}) for _ in range(19)] == [200] * 18 + [429]
+    assert bench.woken == []
+
+
 async def test_a_replay_is_answered_and_wakes_nobody_for_ten_minutes(bench: Bench) -> None:
     replays = [{**signed(b"{}"), "X-GitHub-Delivery": str(number)} for number in range(3)]
     assert [await bench.post(b"{}", each) for each in replays] == [202, 200, 200]

@@ -17,10 +17,13 @@
 {{- if and .Values.monitoring.serviceMonitor.enabled .Values.monitoring.podMonitor.enabled -}}
 {{- fail "monitoring: choose one of serviceMonitor and podMonitor, or every figure is counted twice" -}}
 {{- end -}}
-{{- range $kind := list "serviceMonitor" "podMonitor" -}}
+{{- range $kind := list "serviceMonitor" "podMonitor" "prometheusRule" -}}
 {{- if and (get $.Values.monitoring $kind).enabled (not $.Values.monitoring.enabled) -}}
 {{- fail (printf "monitoring.%s: there is nothing to ask without monitoring.enabled: true" $kind) -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.rbac.features.deletion (not .Values.rbac.writes) -}}
+{{- fail "rbac.features.deletion: the daemon deletes by its own account, which may not write with rbac.writes: false" -}}
 {{- end -}}
 {{- if .Values.webhook.ingress.enabled -}}
 {{- if not .Values.config.webhook -}}

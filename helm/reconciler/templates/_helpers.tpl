@@ -58,14 +58,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* What the chart adds to the configuration. It is fixed when a daemon starts, so a change of it is a change of the pods, too. */}}
 {{- define "reconciler.decided" -}}
 {{- if .Values.monitoring.enabled }}
-monitoring: {address: {{ printf "0.0.0.0:%d" (int .Values.monitoring.port) | quote }}}
+monitoring: {address: {{ printf "%s:%d" .Values.listenAddress (int .Values.monitoring.port) | quote }}}
 {{- end }}
 {{- if .Values.highAvailability.enabled }}
 {{- $group := dict "group" (include "reconciler.fullname" .) }}
 highAvailability: {{ merge (deepCopy (.Values.config.highAvailability | default dict)) $group | toJson }}
 {{- end }}
 {{- if .Values.config.webhook }}
-webhook: {address: {{ printf "0.0.0.0:%d" (int .Values.webhook.port) | quote }}}
+webhook: {address: {{ printf "%s:%d" .Values.listenAddress (int .Values.webhook.port) | quote }}}
 {{- end }}
 {{- end -}}
 

@@ -57,7 +57,7 @@ async def connect(
     ServiceAccount. `trace` is told of every request. Raises `Invalid` when neither is usable."""
     settings = client.Configuration()
     try:
-        await _load(settings, kubeconfig, context)
+        inside = await _load(settings, kubeconfig, context)
         api = client.ApiClient(settings)
     except _UNUSABLE as error:
         raise Invalid(
@@ -74,7 +74,8 @@ async def connect(
     # No cookies: a pod behind the API server's proxy could leave some, which would go along with every request.
     api.rest_client.pool_manager = aiohttp.ClientSession(
         connector=connector,
-        trust_env=True,
+        # In a pod a proxy is for what is outside: no NO_PROXY with a CIDR would keep the API server's address from it.
+        trust_env=not inside,
         cookie_jar=aiohttp.DummyCookieJar(),
         trace_configs=[trace] if trace else None,
     )
@@ -105,13 +106,16 @@ def _remove_copies() -> None:
     kube_config._cleanup_temp_files()  # type: ignore[no-untyped-call]
 
 
-async def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> None:
-    """As kubectl does: what was named, else $KUBECONFIG, else the pod's own account, else ~/.kube/config."""
+async def _load(settings: client.Configuration, kubeconfig: str | None, context: str | None) -> bool:
+    """As kubectl does: what was named, else $KUBECONFIG, else the pod's own account, else ~/.kube/config.
+
+    Returns whether it was the pod's own account.
+    """
     named = kubeconfig or os.environ.get("KUBECONFIG")
     if not named and context is None:
         try:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-            return
+            return True
         except ConfigException:
             pass  # not in a pod: the user's own kubeconfig then
     paths = named or _DEFAULT
@@ -119,6 +123,7 @@ async def _load(settings: client.Configuration, kubeconfig: str | None, context:
     await config.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=paths, context=context, client_configuration=settings
     )
+    return False
 
 
 def _socket(info: Any) -> socket.socket:

@@ -40,7 +40,9 @@ def _upgrade_in_the_middle_of_a_promotion(scene: Scene, incluster: InCluster, fo
     incluster.configure(strategy={"scaleDownDelay": "1s"})
     commit = scene.release("v3.0.0", NOT_READY)
     incluster.logs.wait_for("revision_applied", commit=commit)
-    incluster.apply(podAnnotations={"example.com/upgraded": "yes"})
+    # A proxy, which nobody is, is for what is outside: the API server is asked all the same.
+    nobody = {"name": "HTTPS_PROXY", "value": "http://127.0.0.1:9"}
+    incluster.apply(podAnnotations={"example.com/upgraded": "yes"}, extraEnv=[nobody])
     assert scene.selected() == "v1.0.0"
     make_ready(scene, "v3.0.0")
     confirmed = incluster.settle(commit)
