@@ -20,7 +20,9 @@ from reconciler.ports import Leases, Telemetry
 _TRUSTED = 0.9
 """Share of a Lease's duration for which its holder goes by it: less than others wait, as no two clocks run alike."""
 _RENEWALS = 5
-"""Renewals within one duration: four may fail."""
+"""Renewals within one duration: four may be refused, and one may get no answer (`ANSWER`)."""
+ANSWER = 1 / 3
+"""Share of a duration for which an answer about Leases is waited for: a connection that died costs no Lease."""
 _RETRIES = 20
 """Tries within one duration, while they fail."""
 _OUTAGE = 0.5
@@ -63,6 +65,8 @@ class Membership:
     """What the apps are shared out by. Two, while one replaces the other: then only what both give is its own."""
     _said: Statement = field(default_factory=Statement)
     """What is to be in the Lease; it may not be there yet."""
+    _sent: list[Statement] = field(default_factory=list)
+    """What was sent to the API server, and may stand in the Lease without being known to."""
     _acquired: set[str] = field(default_factory=set)
     _lapses: int = 0
     _lost_since: float | None = None
@@ -144,6 +148,8 @@ class Membership:
         """Puts what is to be said into the Lease, and renews it by that."""
         async with self._writing:
             began = self.elapsed()
+            if self._said not in self._sent:
+                self._sent.append(self._said)
             try:
                 stored = await self.leases.put(replace(self._lease, said=self._said))
             except Conflict:
@@ -151,7 +157,7 @@ class Membership:
                 raise
             if self._valid_until <= self.elapsed():
                 self._lapse("it was not renewed in time")
-            self._lease = stored
+            self._lease, self._sent = stored, []
             self._valid_until = began + self.duration * _TRUSTED
             silence, self._renewed_at = began - self._renewed_at, began
         if self._trouble:
@@ -167,14 +173,23 @@ class Membership:
         found = await self.leases.find(self.name)
         if self._lease.version:
             self._require_own(found)
-        self._lease = Lease(self.name, self.holder, self.duration, found.version if found else "")
+        written = Lease(self.name, self.holder, self.duration)
+        self._lease = replace(written, version=found.version, said=found.said) if found else written
+        self._sent = []
+
+    def _is_own(self, lease: Lease) -> bool:
+        """Whether it is as this member has written it. Others go by its holder, its duration, and what it says."""
+        said = lease.said in (self._lease.said, *self._sent)
+        return lease.holder == self.holder and round(lease.duration) == round(self.duration) and said
 
     def _require_own(self, found: Lease | None) -> None:
-        """Others may count this member as gone if its Lease is not there, or not its own."""
+        """Others may count this member as gone, or miss its claims, if its Lease is not there, or not its own."""
         if found is None:
             self._lapse("it was deleted")
         elif found.holder != self.holder:
             self._lapse(f"{found.holder} has taken it" if found.holder else "its holder was taken off")
+        elif not self._is_own(found):
+            self._lapse("it was edited")
 
     def failed(self, error: ReconcilerError) -> None:
         """The API server did not do what was asked of it."""
@@ -241,7 +256,7 @@ class Membership:
 
     def seen(self, lease: Lease) -> None:
         """A Lease is new or changed."""
-        if lease.name == self.name and lease.holder != self.holder and self._is_news(lease):
+        if lease.name == self.name and self._is_news(lease) and not self._is_own(lease):
             self._require_own(lease)
             self._renew.set()
         before = self._roll.living.get(lease.name)
@@ -284,8 +299,8 @@ class Membership:
         """Finds out who is gone. Nobody is while we are cut off ourselves: then nothing can be listed."""
         if overdue := self._roll.overdue(self.elapsed()):
             listed, now = await self._list(), self.elapsed()
-            if self._trouble:  # this list may come before anybody's first renewal since
-                self._roll.refresh(now)
+            if self._trouble and now - self._renewed_at >= self.duration * _OUTAGE:
+                self._roll.refresh(now)  # this list may come before anybody's first renewal since
             else:
                 self._roll.bury(overdue, listed, now)
         for each in self._roll.gone.values():
@@ -327,6 +342,8 @@ class Membership:
                 self._acting_by = standing
             else:
                 await self._publish(wanted, standing)
+                if wanted.keeps:
+                    self._woken.set()  # one may have ended before it was kept: look once more
         self._tell_members(view)
         await self.hooks.settled()
 

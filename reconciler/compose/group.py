@@ -17,7 +17,7 @@ from reconciler.adapters.clock import SystemClock
 from reconciler.adapters.cluster.leases import KubernetesLeases
 from reconciler.adapters.telemetry import EventLog
 from reconciler.app.daemon import Daemon
-from reconciler.app.membership import Hooks, Membership
+from reconciler.app.membership import ANSWER, Hooks, Membership
 from reconciler.app.ownership import key_of
 from reconciler.app.settings_availability import AvailabilitySettings
 from reconciler.app.supervised import SupervisedLeases
@@ -80,12 +80,11 @@ def member_of(
     elsewhere by one that it makes up. Raises `Invalid` if it is not known in which namespace the Leases are to be."""
     name = os.environ.get("POD_NAME") or f"{_hostname()}-{secrets.token_hex(4)}"
     namespace = settings.namespace or os.environ.get("POD_NAMESPACE") or _pod_namespace()
-    leases = KubernetesLeases(api, namespace, settings.group, clock.now, monitor.of_watches, _pod(namespace))
+    duration, within = settings.lease_duration, settings.lease_duration * ANSWER
+    leases = KubernetesLeases(api, namespace, settings.group, clock.now, monitor.of_watches, _pod(namespace), within)
     hooks = Hooks(daemon.surrender, daemon.rebalance, daemon.wake_source)
     holder = f"{name}_{secrets.token_hex(4)}"
-    member = Membership(
-        name, holder, SupervisedLeases(leases, monitor.vitals), log, clock.elapsed, settings.lease_duration, hooks
-    )
+    member = Membership(name, holder, SupervisedLeases(leases, monitor.vitals), log, clock.elapsed, duration, hooks)
     leases.on_failure = member.unwatched
     return member
 

@@ -122,7 +122,8 @@ class Roll:
     _seen: dict[str, _Sighting] = field(default_factory=dict)
     _gone: set[str] = field(default_factory=set)
     _let_go: dict[str, int] = field(default_factory=dict)
-    """The versions at which Leases were let go: a list that was under way meanwhile may have an earlier one."""
+    """The versions at which Leases were let go, or last seen before they were deleted: a list that was under way
+    meanwhile, or a watch that is late, may have an earlier one."""
 
     def put(self, lease: Lease, now: float) -> bool:
         """Takes in a Lease. Returns whether anything but its renewal is new. `now` in seconds of a clock that never
@@ -161,6 +162,7 @@ class Roll:
             if last is None or last.lease.version != known.version:
                 continue
             if found is None:
+                self._note_release(last.lease)
                 del self._seen[name]
             elif found.version == known.version:
                 self._gone.add(name)
@@ -194,7 +196,7 @@ class Roll:
         """The Lease of one that is gone was deleted."""
         if name in self._gone:
             self._gone.discard(name)
-            del self._seen[name]
+            self._note_release(self._seen.pop(name).lease)
 
 
 def _end(seen: _Sighting) -> float:

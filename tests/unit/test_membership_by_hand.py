@@ -5,21 +5,86 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from reconciler.core.membership import Lease, Roll, read_statement
+from reconciler.app.membership import ANSWER
+from reconciler.core.membership import Lease, Roll, Statement, read_statement
 from reconciler.errors import Blocked, Transient
 from tests.fakes.virtual import run_virtual
-from tests.unit.test_membership import DURATION, Member, crowd, require_one_each, ticks
+from tests.unit.test_membership import DURATION, Member, crowd, over, require_one_each, ticks
 
 
 def edit(member: Member, **fields: object) -> None:
     """As `kubectl edit` does."""
     store = member.store
     store.put(replace(store.leases[member.name], **fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("said", [Statement(), Statement(frozenset("b"))], ids=["nothing", "others"])
+def test_a_statement_that_is_edited_by_hand_never_makes_two_owners(said: Statement) -> None:
+    """Somebody takes off what a member keeps for its promotions, while another joins and finds them free."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        members[0].start()
+        await ticks(members, 3.05)
+        members[0].promoting = set(members[0].works)
+        edit(members[0], said=said)
+        members[1].start()
+        await asyncio.sleep(0.3)  # what it takes to hear of it is all that is left
+        await ticks(members, DURATION)
+        assert [each.name for each in members[0].told.events].count("lease_lost") == 1
+        members[0].promoting.clear()
+        over(members[0])
+        await ticks(members, DURATION)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_a_duration_that_is_edited_by_hand_never_makes_two_owners() -> None:
+    """Others count the member as gone much sooner than it does itself."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3.05)
+        edit(members[0], duration=1.0)
+        await ticks(members, DURATION, step=0.02)
+        assert [each.name for each in members[0].told.events].count("lease_lost") == 1
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_answers_that_are_lost_are_no_edits() -> None:
+    """What was sent and arrived is its own, though nobody said so; each time something else."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        put, count = members[0].leases.put, itertools.count(1)
+
+        async def unanswered(lease: Lease) -> Lease:
+            stored = await put(lease)
+            if next(count) % 2:
+                raise Transient("the answer was lost")
+            return stored
+
+        members[0].leases.put = unanswered  # type: ignore[method-assign]
+        for number in range(40):
+            members[0].membership.nudge(f"source-{number}")
+            await ticks(members, 0.5)
+        assert "lease_lost" not in [each.name for each in members[0].told.events]
+        require_one_each(members)
+
+    run_virtual(story())
 
 
 @pytest.mark.parametrize("holder", ["", "somebody"])
@@ -72,6 +137,86 @@ def test_now_and_then_a_failure_does_not_keep_a_dead_member_alive() -> None:
         require_one_each(members)
 
     run_virtual(story())
+
+
+def test_a_request_that_is_never_answered_costs_no_lease() -> None:
+    """One of several API servers died without a word, and the connection to it is still there."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        real = members[0].leases.put
+
+        async def hangs(lease: Lease) -> Lease:
+            members[0].leases.put = real  # type: ignore[method-assign]
+            await asyncio.sleep(DURATION * ANSWER)
+            raise Transient("no answer")
+
+        members[0].leases.put = hangs  # type: ignore[method-assign]
+        await ticks(members, DURATION * 2)
+        assert "lease_lost" not in [each.name for each in members[0].told.events]
+
+    run_virtual(story())
+
+
+def test_one_list_that_fails_does_not_keep_a_dead_member_alive_for_another_duration() -> None:
+    async def story() -> None:
+        members = crowd("ab")
+        for each in members:
+            each.start()
+        await ticks(members, 3)
+        real, count = members[0].leases.list, itertools.count(1)
+
+        async def fails_first() -> Sequence[Lease]:
+            if next(count) == 1:
+                raise Transient("503")
+            return await real()
+
+        members[0].leases.list = fails_first  # type: ignore[method-assign]
+        await members[1].kill()
+        await ticks(members, DURATION * 1.2)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_a_promotion_that_ends_just_before_it_is_kept_is_handed_over_at_once() -> None:
+    """While the work on other apps is being ended: nobody would be woken for it any more."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        members[0].start()
+        await ticks(members, 3)
+        members[0].promoting = set(members[0].works)
+        surrender = members[0].membership.hooks.surrender
+
+        async def ends_meanwhile(mine: Callable[[str], bool]) -> frozenset[str]:
+            kept = await surrender(mine)
+            members[0].promoting.clear()
+            over(members[0])
+            return kept
+
+        members[0].membership.hooks.surrender = ends_meanwhile
+        members[1].start()
+        await ticks(members, DURATION / 4)
+        require_one_each(members)
+
+    run_virtual(story())
+
+
+def test_a_watch_that_is_late_does_not_bring_back_who_was_deleted() -> None:
+    roll = Roll("a")
+    old, last = (Lease("b", "b_1", DURATION, version, Statement(frozenset("ab"))) for version in ("3", "7"))
+    roll.put(last, 0.0)
+    roll.bury(roll.overdue(DURATION), {}, DURATION)
+    assert not roll.put(old, DURATION) and not roll.living
+    roll.put(replace(last, version="8"), DURATION)
+    roll.bury(overdue := roll.overdue(DURATION * 2), overdue, DURATION * 2)
+    roll.forget("b")
+    assert not roll.put(replace(last, version="8"), DURATION * 2) and not roll.living
+    assert roll.put(replace(last, version="9"), DURATION * 2)
 
 
 def test_a_renewal_under_way_does_not_keep_a_lease_from_being_let_go() -> None:

@@ -13,7 +13,7 @@ from reconciler.core.account import Account
 from reconciler.core.jobend import LOG_BYTES, LOG_LINES, owned
 from reconciler.core.model import Manifest
 from reconciler.core.observed import APPLY_MANAGER
-from reconciler.errors import Blocked, Conflict
+from reconciler.errors import Blocked, Conflict, Transient
 
 _NOT_FOUND = 404
 _PODS = 50
@@ -70,4 +70,8 @@ class KubernetesJobs:
         return await read_text(self.api, path, query=query, limit=LOG_BYTES, account=self.account)
 
     def _within(self) -> float | None:
-        return self.permit() if self.permit else None
+        """Raises `Transient` if nothing may be written now: `Conflict` would say that the Job is there."""
+        try:
+            return self.permit() if self.permit else None
+        except Conflict as error:
+            raise Transient(error.what, where=error.where, untouched=error.untouched) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from kubernetes.aio import client
@@ -25,7 +26,8 @@ _DEFAULT_DURATION = 15
 class KubernetesLeases:
     """The `ports.Leases` of `group` in `namespace`; `now()` is the time in epoch seconds, for people to read.
     `on_failure(error)` is told when they cannot be watched. `pod` (name and uid) is the one that they go with: the
-    garbage collector deletes them after it, which counts for nothing until they have run out.
+    garbage collector deletes them after it, which counts for nothing until they have run out. A request is given up
+    after `within` seconds; what it wrote all the same is found by the next one.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class KubernetesLeases:
         now: Callable[[], float],
         monitor: Monitor = UNMONITORED,
         pod: tuple[str, str] | None = None,
+        within: float | None = None,
     ) -> None:
         self._api = api
         self._namespace = namespace
@@ -43,18 +46,19 @@ class KubernetesLeases:
         self._now = now
         self._monitor = monitor
         self._pod = pod
+        self._send = partial(send, api, within=within)
         self.on_failure: Callable[[ReconcilerError], None] = lambda _: None
 
     async def list(self) -> Sequence[Lease]:
         """See `ports.Leases`. Without a resourceVersion the API server asks its store (Kubernetes API concepts,
         "Semantics for get and list")."""
-        found = await send(self._api, "GET", LEASE.path(self._namespace), query={"labelSelector": self._selector})
+        found = await self._send("GET", LEASE.path(self._namespace), query={"labelSelector": self._selector})
         return [_read(each) for each in found["items"]]
 
     async def find(self, name: str) -> Lease | None:
         """See `ports.Leases`. By a list, which needs no permission to `get`."""
         query = {"fieldSelector": f"metadata.name={name}"}
-        items = (await send(self._api, "GET", LEASE.path(self._namespace), query=query))["items"]
+        items = (await self._send("GET", LEASE.path(self._namespace), query=query))["items"]
         if items and not _is_ours(items[0]):
             raise Blocked(
                 "there is a Lease of this name that is no daemon's",
@@ -68,11 +72,11 @@ class KubernetesLeases:
         """See `ports.Leases`."""
         body = self._written(lease)
         if not lease.version:
-            return _read(await send(self._api, "POST", LEASE.path(self._namespace), body=body))
+            return _read(await self._send("POST", LEASE.path(self._namespace), body=body))
         body["metadata"]["resourceVersion"] = lease.version
         path = LEASE.path(self._namespace, lease.name)
         try:
-            return _read(await send(self._api, "PATCH", path, body=body, content_type=_MERGE))
+            return _read(await self._send("PATCH", path, body=body, content_type=_MERGE))
         except Blocked as error:
             if error.status == _NOT_FOUND:
                 raise Conflict("it was deleted", where=f"Lease {self._namespace}/{lease.name}") from None
@@ -81,7 +85,7 @@ class KubernetesLeases:
     async def delete(self, lease: Lease) -> None:
         """See `ports.Leases`."""
         body = {"preconditions": {"resourceVersion": lease.version}}
-        await send(self._api, "DELETE", LEASE.path(self._namespace, lease.name), body=body)
+        await self._send("DELETE", LEASE.path(self._namespace, lease.name), body=body)
 
     async def follow(self, seen: Callable[[Lease], None], gone: Callable[[Lease], None]) -> None:
         """See `ports.Leases`."""
