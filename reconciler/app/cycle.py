@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from reconciler.app.dependence import WAITS_FOR
 from reconciler.app.execute import Executor
 from reconciler.app.observe import Eyes, with_equivalent
-from reconciler.app.ownership import Alone, Ownership, key_of
+from reconciler.app.ownership import Tenure
 from reconciler.app.reversal import revert_in_git
 from reconciler.app.tell import Teller, who
 from reconciler.core.action import Action, RequireFree, RevertInGit
@@ -81,7 +81,7 @@ class NoAnalysis:
 class Cycle:
     """The cycles of one app, one after the other, never two at a time.
 
-    `analyst` makes the checks that a plan asks for. `ownership` knows whether the app is this daemon's. `held` says
+    `analyst` makes the checks that a plan asks for. `tenure` knows whether the app is this daemon's. `held` says
     why a promotion is not to be begun now; '' if it may.
     """
 
@@ -93,7 +93,7 @@ class Cycle:
     analyst: Analysis = field(default_factory=NoAnalysis)
     told: _Told = field(init=False)
     held: Callable[[], str] = lambda: ""
-    ownership: Ownership = field(default_factory=Alone)
+    tenure: Tenure = field(default_factory=Tenure)
     switched_at: float | None = None
     """When (epoch seconds) traffic last moved, as far as was seen."""
     _eyes: Eyes = field(init=False)
@@ -154,6 +154,7 @@ class Cycle:
 
     async def run(self, tip: Tip) -> Outcome:
         """Sees, plans, and does what the plan says. Raises at the first action that fails; those before it stand."""
+        self.tenure.begin()
         try:
             desired, observed, made = await self.look(tip)
         except Invalid:
@@ -204,9 +205,10 @@ class Cycle:
         Returns whether it had to.
 
         Whatever that other one decided before, and sends late, was for the Service as it was: its resourceVersion is
-        another by then. No clock and no pause can come between.
+        another by then. No clock and no pause can come between. And who had the app before, and gets it back, may see
+        it as it was then: the name is that of one term, so what it writes first is refused until its view is new.
         """
-        front, holder = observed.front, self.ownership.holder
+        front, holder = observed.front, self.tenure.term
         if not holder or front is None or owner_on(front.live) == holder:
             return False
         await self.cluster.apply(owner_manifest(front.live, holder), OWNER_MANAGER, ref_of(front))
@@ -233,7 +235,7 @@ class Cycle:
         if tip.commit == commit and tip.checked_at <= ended_at:
             return
         told = f"traffic was led back to {action.good.version}"
-        self.ownership.permit(key_of(self.app.namespace, self.app.name))
+        self.tenure.permit()
         try:
             made = await revert_in_git(self.app, self.repository, action, tip.commit)
             self._teller.emit("reverted_in_git", desired, about, to_commit=made, reason=told)

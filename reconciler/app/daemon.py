@@ -17,7 +17,7 @@ from reconciler.app.departed import Fate, Verdict, judge
 from reconciler.app.dependence import Standing, held
 from reconciler.app.discovery import Discovery
 from reconciler.app.loop import AppLoop, Silence, keep_going
-from reconciler.app.ownership import UNDER_WAY, Alone, Ownership, guarded, key_of
+from reconciler.app.ownership import UNDER_WAY, Alone, Ownership, Tenure, key_of
 from reconciler.app.roster import Seen
 from reconciler.app.settings import Settings
 from reconciler.app.settings_source import SourceSettings
@@ -228,10 +228,11 @@ class Daemon:
     def _start_app(self, app: App, former: Cycle | None) -> None:
         source = self._sources[app.source].part
         acting = self._supervision.cluster(self.cluster.acting_as(app.account), f"app {app.name}")
-        cluster = guarded(acting, self.ownership, _key(app))
+        tenure = Tenure(self.ownership, _key(app))
+        cluster = tenure.guarded(acting)
         analyst = self.analysis(partial(self.wake_app, app.name))
         cycle = Cycle(app, source.repository, cluster, self.telemetry, self.clock, analyst)
-        cycle.ownership = self.ownership
+        cycle.tenure = tenure
         if former and former.app.namespace == app.namespace:
             cycle.inherit(former)
         cycle.held = partial(self._held, app)
@@ -261,7 +262,9 @@ class Daemon:
         self._sweeps = {name: (sweep, None) for name, (sweep, _) in self._sweeps.items()}
 
     def _writer(self, cluster: Cluster, namespace: str, name: str) -> Cluster:
-        return guarded(cluster, self.ownership, key_of(namespace, name))
+        tenure = Tenure(self.ownership, key_of(namespace, name))
+        tenure.begin()
+        return tenure.guarded(cluster)
 
     def _judge(self, namespace: str, name: str, objects: Sequence[Manifest]) -> Verdict:
         if not self.ownership.owns(key_of(namespace, name)):

@@ -67,7 +67,9 @@ class Membership:
     """What is to be in the Lease; it may not be there yet."""
     _sent: list[Statement] = field(default_factory=list)
     """What was sent to the API server, and may stand in the Lease without being known to."""
-    _acquired: set[str] = field(default_factory=set)
+    _acquired: dict[str, int] = field(default_factory=dict)
+    """By app, in which of all terms of this member: another one each time that it gets the app."""
+    _terms: int = 0
     _lapses: int = 0
     _lost_since: float | None = None
     _told: frozenset[str] = frozenset()
@@ -100,17 +102,30 @@ class Membership:
         if not self._acting_by or not all(claims(self.name, each, key) for each in self._acting_by):
             return False
         if key not in self._acquired and may_act(key, self.name, self._acting_by[-1], self._roll.living):
-            self._acquired.add(key)
+            self._terms += 1
+            self._acquired[key] = self._terms
         return key in self._acquired
 
-    def permit(self, key: str) -> float:
+    @property
+    def shared(self) -> bool:
+        """There may be others."""
+        return True
+
+    def term(self, key: str) -> str:
+        """What stands on an app that is its own, until it is not any more; '' of any other."""
+        return f"{self.holder}.{self._acquired[key]}" if key in self._acquired else ""
+
+    def permit(self, key: str, term: str | None = None) -> float:
         """For how many seconds it may still write for the app; asked before each write, since a process may have been
-        paused since it last looked. Raises `Conflict` if it may not."""
+        paused since it last looked. Raises `Conflict` if it may not, or not any more in the `term` that is given."""
         left = self._valid_until - self.elapsed()
         if left <= 0:
             raise Conflict("this daemon's Lease has run out", where=f"Lease {self.name}", untouched=_UNTOUCHED)
         if key not in self._acquired:
             raise Conflict("another daemon looks after it", where=f"app {key}", untouched=_UNTOUCHED)
+        if term is not None and term != self.term(key):
+            what = "another daemon may have looked after it meanwhile"
+            raise Conflict(what, where=f"app {key}", untouched="It is looked at afresh")
         return left
 
     def speaks_for(self, key: str) -> bool:
@@ -352,8 +367,10 @@ class Membership:
         lapses, self._acting_by = self._lapses, _and(self._acting_by, wanted)
         kept = await self.hooks.surrender(lambda key: claims(self.name, wanted, key))
         self._require_none_since(lapses)
-        keeps = frozenset(sorted(kept & self._acquired)[:KEEPS_LIMIT])
-        self._acquired = {key for key in self._acquired if key in keeps or claims(self.name, wanted, key)}
+        keeps = frozenset(sorted(kept & self._acquired.keys())[:KEEPS_LIMIT])
+        self._acquired = {
+            key: term for key, term in self._acquired.items() if key in keeps or claims(self.name, wanted, key)
+        }
         return keeps
 
     async def _publish(self, wanted: Statement, standing: tuple[Statement, ...]) -> None:

@@ -66,7 +66,8 @@ FIELDS: Mapping[str, str] = {
     "measured": "what a check measured last: a status, a value, the end of a log",
     "member": "name of this daemon among those that share the apps: its Lease's",
     "members": "names of the members that are alive",
-    "holder": "the process that looks after the app: its member's name, and a word for this life of it",
+    "holder": "the process that looks after the app: its member's name, and a word for this life of it, "
+    "and how often it has taken over an app",
     "from_holder": "the process that did before; null if none did",
     "channel": "name of the channel in `notifications` of the configuration",
 }

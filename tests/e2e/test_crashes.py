@@ -13,7 +13,7 @@ from rig.daemon import Daemon
 from rig.proxy import Call, Cut, Proxy
 from rig.scene import APP, Scene
 from rig.waiting import until
-from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.asserts import moved, no_request_failed, none_twice
 from tests.e2e.harness.converged import converged, is_active
 from tests.e2e.harness.steps import BUMP, FIRST_RELEASE, ROLLBACK, Step
 
@@ -41,7 +41,8 @@ def test_killed_after_each_step_of_a_first_release(scene: Scene) -> None:
         _kill_after(scene, step, since, name)
         converged(scene, "v1.0.0", name)
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == len(scene.audit.created("services")) == len(names)
+    none_twice(scene.audit.created("deployments"), len(names))
+    none_twice(scene.audit.created("services"), len(names))
     assert not any(scene.audit.moves(name) for name in names)
 
 
@@ -55,8 +56,8 @@ def test_killed_after_each_step_of_a_bump(scene: Scene) -> None:
         _kill_after(scene, (name, fields | former), since)
         converged(scene, f"v{number}.0.0")
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == len(BUMP) + 1
-    assert len(scene.audit.deleted("deployments")) == len(BUMP)
+    none_twice(scene.audit.created("deployments"), len(BUMP) + 1)
+    none_twice(scene.audit.deleted("deployments"), len(BUMP))
     moved(scene, len(BUMP))
 
 
@@ -74,7 +75,7 @@ def test_killed_after_each_step_of_a_rollback(scene: Scene) -> None:
         converged(scene, f"v{number % 2}.0.0", alone=False)
         assert scene.cluster.endpoints(APP) == warm[number % 2]
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == 2
+    none_twice(scene.audit.created("deployments"), 2)
     assert not scene.audit.deleted("deployments")
     moved(scene, len(ROLLBACK) + 1)
 

@@ -29,6 +29,7 @@ from tests.expressions import alerts, asked, filled
 WINDOW = "2m"
 """Longer than the story takes, so that what happened once is an increase to the end."""
 HOME = "ops"
+_LIMITED = "limited"
 """The namespace that Prometheus takes the daemons to be in."""
 
 FIRING = {"ReconcilerRevisionRejected", "ReconcilerRolledBack", "ReconcilerForbidden", "ReconcilerApiErrors"}
@@ -43,7 +44,12 @@ def test_every_query_has_data_during_real_releases(scene: Scene) -> None:
     first = scene.first_release("v1.0.0")
     refused = scene.another_daemon("refused", kubeconfig=_kubeconfig(scene, "refused")).start()
     cut_off = scene.another_daemon("cut-off", kubeconfig=_kubeconfig(scene, "cut-off", "https://127.0.0.1:1")).start()
-    jobs = [_job("reconciler", scene.daemon), _job("refused", refused), _job("cut-off", cut_off), _kubelet(scene)]
+    jobs = [
+        _job("reconciler", scene.daemon),
+        _job("refused", refused),
+        _job("cut-off", cut_off, scene.namespace, _LIMITED),
+        _kubelet(scene),
+    ]
     with _prometheus(scene, jobs) as prometheus:
         for daemon in ("reconciler", "refused", "cut-off"):
             prometheus.wait_for(f'up{{job="{daemon}"}} == 1')
@@ -119,9 +125,9 @@ def _configure(scene: Scene) -> None:
     scene.config.write_text(yaml.safe_dump({**held, "monitoring": {"address": "127.0.0.1:0"}}))
 
 
-def _job(name: str, daemon: Daemon) -> Job:
+def _job(name: str, daemon: Daemon, namespace: str = HOME, pod: str = "") -> Job:
     address = daemon.wait_for("monitoring_opened")["address"]
-    labels = {"namespace": HOME, "pod": f"{name}-0"}
+    labels = {"namespace": namespace, "pod": pod or f"{name}-0"}
     return {"job_name": name, "honor_labels": True, "static_configs": [{"targets": [address], "labels": labels}]}
 
 
@@ -138,14 +144,14 @@ def _kubelet(scene: Scene) -> Job:
 
 
 def _limited(scene: Scene) -> Manifest:
-    """A container that is called as the chart calls the daemon's, with a limit."""
+    """A container that is called as the chart calls the daemon's, with a limit; one of the daemons passes for it."""
     container = {
         "name": "reconciler",
         "image": scene.sandbox.sample_image,
         "imagePullPolicy": "IfNotPresent",
         "resources": {"limits": {"memory": "64Mi"}, "requests": {"cpu": "5m", "memory": "16Mi"}},
     }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "limited"}, "spec": {"containers": [container]}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": _LIMITED}, "spec": {"containers": [container]}}
 
 
 def _kubeconfig(scene: Scene, account: str, server: str = "") -> Path:

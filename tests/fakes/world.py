@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from reconciler.app.cycle import Cycle, Outcome, Tip
-from reconciler.app.ownership import Alone
+from reconciler.app.ownership import Alone, Tenure
 from reconciler.core.consent import Approval, write_approval
 from reconciler.core.event import Event
 from reconciler.core.front import ROUTE_FIELDS, route_of
@@ -304,6 +304,9 @@ class Held(Alone):
 
     holder: str
 
+    def term(self, key: str) -> str:
+        return self.holder
+
 
 @dataclass
 class FakeDaemon:
@@ -324,7 +327,7 @@ class FakeDaemon:
         self.analyst = FakeAnalyst(world.clock, world.verdicts)
         app = self.app or world.app
         self.cycle = Cycle(app, world.repository, world.cluster, world.told, world.clock, self.analyst)
-        self.cycle.ownership = Held(self.holder)
+        self.cycle.tenure = Tenure(Held(holder=self.holder))
 
     def poll(self) -> None:
         """Reads Git, as a source does."""

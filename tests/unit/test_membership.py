@@ -416,6 +416,36 @@ def test_what_was_handed_over_may_not_be_written_any_more() -> None:
     run_virtual(story())
 
 
+def test_an_app_that_comes_back_is_another_term() -> None:
+    """Whatever way it was away: another member had it, or may have had it. What was decided before may not be done."""
+
+    async def story() -> None:
+        members = crowd("ab")
+        members[0].start()
+        await ticks(members, 3)
+        member = members[0].membership
+        first = {key: member.term(key) for key in APPS}
+        members[1].start()
+        await ticks(members, 3)
+        stayed = [key for key in APPS if member.owns(key)]
+        assert 0 < len(stayed) < len(APPS)
+        assert [key for key in APPS if member.term(key) == first[key]] == stayed
+        assert {member.term(key) for key in APPS if key not in stayed} == {""}
+        await members[1].stop()
+        await ticks(members, 3)
+        assert [key for key in APPS if member.term(key) == first[key]] == stayed
+        members[0].leases.cut = True
+        await ticks(members, DURATION * 2)
+        members[0].leases.cut = False
+        await ticks(members, DURATION)
+        for key in APPS:
+            assert member.permit(key) > 0 and member.term(key) not in ("", first[key])
+            with pytest.raises(Conflict, match="meanwhile"):
+                member.permit(key, first[key])
+
+    run_virtual(story())
+
+
 def test_a_promotion_is_not_interrupted_by_one_that_joins() -> None:
     async def story() -> None:
         members = crowd("ab")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.app.ownership import Tenure
 from reconciler.app.settings import Settings
 from reconciler.core.owner import OWNER, owner_on
 from reconciler.core.phase import Phase
@@ -34,8 +35,15 @@ class Share:
     def owns(self, key: str) -> bool:
         return key in self.own
 
-    def permit(self, key: str) -> float:
+    shared = True
+
+    def term(self, key: str) -> str:
+        return self.holder
+
+    def permit(self, key: str, term: str | None = None) -> float:
         self.asked.append(key)
+        if term is not None and term != self.holder:
+            raise Conflict("another daemon may have looked after it meanwhile")
         if self.lapsed:
             self.woken.clear()
             raise Conflict("this daemon's Lease has run out")
@@ -240,6 +248,24 @@ def test_a_switch_that_was_decided_before_fails_though_nothing_else_has_happened
     other.turn()
     assert late.turn() is None, "the late write must be refused"
     assert _service(world)["spec"]["selector"] == selected
+
+
+async def test_a_turn_that_began_before_another_daemon_had_the_app_writes_nothing(bench: Bench) -> None:
+    """What it saw is old, though the app is its own again: the next turn says so on the Service first."""
+    share = sharing(bench, "web")
+    bench.commit({"web": IMAGE}, web="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    tenure = Tenure(share, "web")
+    tenure.begin()
+    share.own, share.holder = keys("web"), "me_1.2"
+    with pytest.raises(Conflict, match="meanwhile"):
+        tenure.permit()
+    before = len(bench.cluster.writes)
+    bench.commit(web="v2")
+    await bench.released("web", "v2")
+    assert bench.cluster.writes[before] == "apply Service/web"
+    assert bench.events("app_taken_over", app="web", holder="me_1.2", from_holder="me_1")
 
 
 def test_a_single_daemon_writes_no_name() -> None:

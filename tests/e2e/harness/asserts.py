@@ -78,3 +78,9 @@ def _timeline(events: Iterable[Event], first: float, last: float) -> list[str]:
         for at, each in timed
         if first - _AROUND <= at <= last + _AROUND
     ]
+
+
+def none_twice(names: Sequence[str], most: int) -> None:
+    """Nothing was made, or deleted, a second time. Of a request whose sender was killed meanwhile, the API server may have
+    done what it asked for, and note in the audit log that it was broken off (504): so there may be fewer."""
+    assert len(names) == len(set(names)) <= most, names

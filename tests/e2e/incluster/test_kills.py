@@ -9,7 +9,7 @@ from reconciler.app.ownership import key_of
 from reconciler.core.membership import owner_of
 from rig.incluster import InCluster
 from rig.scene import APP, Scene
-from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.asserts import moved, no_request_failed, none_twice
 from tests.e2e.harness.faulting import Begun, Faults
 from tests.e2e.harness.steps import BUMP, FIRST_RELEASE, ROLLBACK, Step, name_of
 
@@ -55,7 +55,8 @@ def test_owner_killed_after_each_step_of_a_first_release(scene: Scene, incluster
         begun = killer.kill_after(step)
         faults.end(_name("first release", step), begun, "v1.0.0", name)
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == len(scene.audit.created("services")) == len(names) + 1
+    none_twice(scene.audit.created("deployments"), len(names) + 1)
+    none_twice(scene.audit.created("services"), len(names) + 1)
     assert not any(scene.audit.moves(name) for name in (APP, *names))
 
 
@@ -71,9 +72,9 @@ def test_owner_killed_after_each_step_of_a_bump(scene: Scene, incluster: InClust
         begun = killer.kill_after((event, fields | former))
         faults.end(_name("bump", (event, fields)), begun, f"v{number}.0.0")
     no_request_failed(scene.load)
-    assert len(scene.audit.created("deployments")) == len(BUMP) + 1
-    assert len(scene.audit.deleted("deployments")) == len(BUMP)
-    assert len(scene.audit.created("services")) == 1
+    none_twice(scene.audit.created("deployments"), len(BUMP) + 1)
+    none_twice(scene.audit.deleted("deployments"), len(BUMP))
+    none_twice(scene.audit.created("services"), 1)
     moved(scene, len(BUMP))
 
 
@@ -91,7 +92,7 @@ def test_owner_killed_after_each_step_of_a_rollback(scene: Scene, incluster: InC
         faults.end(_name("rollback", step), begun, f"v{(number + 1) % 2}.0.0", alone=False)
     no_request_failed(scene.load)
     assert _pods(scene) == warm
-    assert len(scene.audit.created("deployments")) == 2
+    none_twice(scene.audit.created("deployments"), 2)
     moved(scene, len(ROLLBACK) + 1)
 
 
