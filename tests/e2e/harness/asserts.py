@@ -81,6 +81,6 @@ def _timeline(events: Iterable[Event], first: float, last: float) -> list[str]:
 
 
 def none_twice(names: Sequence[str], most: int) -> None:
-    """Nothing was made, or deleted, a second time. Of a request whose sender was killed meanwhile, the API server may have
-    done what it asked for, and note in the audit log that it was broken off (504): so there may be fewer."""
+    """Nothing was made, or deleted, a second time. There may be fewer: what the API server does for a sender that is
+    killed meanwhile stands in the audit log as broken off (504)."""
     assert len(names) == len(set(names)) <= most, names
