@@ -29,7 +29,7 @@ from reconciler.app.vitals import Vitals
 from reconciler.app.wanted import Wanted
 from reconciler.core.model import App, Manifest
 from reconciler.core.state import State
-from reconciler.errors import Conflict, Invalid
+from reconciler.errors import Invalid
 from reconciler.ports import Analysis, Clock, Cluster, Meter, Repository, Telemetry
 
 Part = TypeVar("Part")
@@ -118,7 +118,8 @@ class Daemon:
         async with self._changing:
             await self._end_apps(lambda app: not self._is_own(app))
             for run in self._apps.values():
-                if isinstance(run.part.error, Conflict):  # as a Lease that has run out makes: it may be there again
+                tenure = run.part.cycle.tenure
+                if tenure.term != self.ownership.term(tenure.key):  # it was away, and nothing else may ever wake it
                     run.part.wake_for_git()
             self._start_apps({})
             self._wake_sweeps()

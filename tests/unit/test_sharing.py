@@ -206,9 +206,23 @@ async def test_what_a_lost_lease_held_up_goes_on_as_soon_as_it_is_there_again(be
     bench.commit({"web": IMAGE}, web="v1")
     await bench.start()
     await bench.until(lambda: share.asked and share.woken)
-    share.lapsed = False
+    share.lapsed, share.holder = False, "me_1.2"
     await bench.daemon.rebalance()
     await bench.until(lambda: bench.events("revision_applied", app="web"))
+
+
+async def test_an_app_at_rest_that_comes_back_is_taken_over_at_once(bench: Bench) -> None:
+    """Though nothing happens that would wake it: its Service says that it is another's."""
+    share = sharing(bench, "web", "db")
+    bench.commit({"web": IMAGE, "db": IMAGE}, web="v1", db="v1")
+    await bench.start()
+    await bench.released("web", "v1")
+    await bench.released("db", "v1")
+    await bench.until(lambda: {each.phase for each in bench.daemon.state().apps} == {Phase.STABLE})
+    bench.watched = ()
+    share.holder = "me_1.2"
+    await bench.daemon.rebalance()
+    await bench.until(lambda: len(bench.events("app_taken_over", holder="me_1.2")) == 2)
 
 
 # --- the fence ---
