@@ -39,7 +39,7 @@ test-unit: $(READY) ## the fast tests: no cluster, no server, no hundreds of rep
 test-e2e: $(READY) sandbox-up image ## contract and end-to-end tests on the sandbox, which is left running
 	@$(PYTHON) -m sandbox helm version >/dev/null # built here: inside, nothing can be fetched
 	@$(IN_SANDBOX) $(PYTEST) tests/contract -q
-	@$(IN_SANDBOX) $(PYTEST) tests/e2e -n $(WORKERS)
+	@$(IN_SANDBOX) $(PYTEST) tests/e2e -n $(WORKERS) --dist=loadgroup
 
 check: $(READY) ## style, types, import directions, generated documents
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import time
 
-from reconciler.app.ownership import key_of
-from reconciler.core.membership import owner_of
 from rig.incluster import InCluster
 from rig.partition import cut_off
 from rig.scene import APP
@@ -40,7 +38,8 @@ def measure_losses(rig: InCluster, rounds: int, told: Callable[[str], None]) -> 
 
 def _measure(rig: InCluster, way: Callable[[InCluster, str], Iterator[None]]) -> Loss:
     rig.afresh()
-    until(lambda: rig.owner() == _due(rig), "the app with the member whose share it is", _TIMEOUT)
+    # One that came back gets its apps from another: that is no take-over.
+    until(lambda: rig.owner() == rig.due(), "the app with the member whose share it is", _TIMEOUT)
     pod = rig.owner()
     since, load = rig.logs.mark(), rig.scene.load
     seen, began = len(load.requests), time()
@@ -49,11 +48,6 @@ def _measure(rig: InCluster, way: Callable[[InCluster, str], Iterator[None]]) ->
     load.wait_for_count(100)
     around = load.requests[seen:]
     return Loss(moment(event) - began, len(around), sum(not each.ok for each in around))
-
-
-def _due(rig: InCluster) -> str:
-    """Whose the app is by the living members: one that came back gets it from another, which is no take-over."""
-    return owner_of(key_of(rig.scene.namespace, APP), rig.members.names)
 
 
 def _deleted(rig: InCluster, pod: str) -> Iterator[None]:

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.app.ownership import key_of
+from reconciler.core.membership import owner_of
 from rig.chart import Chart, HelmError
 from rig.cluster import Cluster, Manifest, is_ready
 from rig.containers import Container, container_of, restarts
@@ -125,6 +127,10 @@ class InCluster:
     def owner(self, service: str = APP) -> str:
         """The pod that looks after an app, as soon as one has said so."""
         return until(lambda: owner(self.scene.cluster, service), f"an owner of {service}")
+
+    def due(self, app: str = APP) -> str:
+        """Whose the app is by the members that there are, be it handed over yet or not."""
+        return owner_of(key_of(self.scene.namespace, app), self.members.names)
 
     def roll(self) -> None:
         """`kubectl rollout restart`: every pod is to be replaced. Returns at once."""

@@ -94,7 +94,8 @@ class Webhooks:
         name = ""
         try:
             if request.path == "/" and request.method in ("GET", "HEAD"):
-                return answer(self._present())
+                self._require_rate(self._strays)  # load balancers ask for it before they send anybody here
+                return answer(200)
             receiver = self._addressed(request)
             name = receiver.settings.name if receiver else ""
             return answer(await self._received(receiver, request))
@@ -102,11 +103,9 @@ class Webhooks:
             self._refused(name, refusal.reason)
             return answer(refusal.status)
 
-    def _present(self) -> int:
-        """For load balancers that ask `GET /` before they send anybody here. Raises `Refused` if they ask too often."""
-        if not self._strays.take(self.clock.now()):
+    def _require_rate(self, bucket: Bucket) -> None:
+        if not bucket.take(self.clock.now()):
             raise Refused(429, "there are too many requests")
-        return 200
 
     def _addressed(self, request: web.BaseRequest) -> _Receiver | None:
         if request.method != "POST":
@@ -117,9 +116,7 @@ class Webhooks:
     async def _received(self, receiver: _Receiver | None, request: web.BaseRequest) -> int:
         """The status of the answer; raises `Refused` for all that is not honest and new."""
         require_small(request, self.limits)
-        bucket = receiver.bucket if receiver else self._strays
-        if not bucket.take(self.clock.now()):
-            raise Refused(429, "there are too many requests")
+        self._require_rate(receiver.bucket if receiver else self._strays)
         if receiver is None:
             raise Refused(404, "there is no such receiver, or the method is not POST")
         body = await body_of(request, self.limits)

@@ -17,6 +17,15 @@ from tests.fakes.virtual import run_virtual
 from tests.unit.test_membership import DURATION, Member, crowd, over, require_one_each, ticks
 
 
+async def settled(names: str, seconds: float = 3.0) -> list[Member]:
+    """Members that have all started, so long ago."""
+    members = crowd(names)
+    for each in members:
+        each.start()
+    await ticks(members, seconds)
+    return members
+
+
 def edit(member: Member, **fields: object) -> None:
     """As `kubectl edit` does."""
     store = member.store
@@ -49,10 +58,7 @@ def test_a_duration_that_is_edited_by_hand_never_makes_two_owners() -> None:
     """Others count the member as gone much sooner than it does itself."""
 
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3.05)
+        members = await settled("ab", 3.05)
         edit(members[0], duration=1.0)
         await ticks(members, DURATION, step=0.02)
         assert [each.name for each in members[0].told.events].count("lease_lost") == 1
@@ -65,10 +71,7 @@ def test_answers_that_are_lost_are_no_edits() -> None:
     """What was sent and arrived is its own, though nobody said so; each time something else."""
 
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
         put, count = members[0].leases.put, itertools.count(1)
 
         async def unanswered(lease: Lease) -> Lease:
@@ -90,10 +93,7 @@ def test_answers_that_are_lost_are_no_edits() -> None:
 @pytest.mark.parametrize("holder", ["", "somebody"])
 def test_a_holder_that_is_edited_by_hand_never_makes_two_owners(holder: str) -> None:
     async def story() -> None:
-        members = crowd("abc")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("abc")
         edit(members[0], holder=holder)
         await asyncio.sleep(0.2)
         await ticks(members, 5, step=0.02)
@@ -120,10 +120,7 @@ def test_a_lease_deleted_by_hand_while_somebody_joins_makes_no_two_owners() -> N
 
 def test_now_and_then_a_failure_does_not_keep_a_dead_member_alive() -> None:
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
         put, count = members[0].leases.put, itertools.count(1)
 
         async def flaky(lease: Lease) -> Lease:
@@ -143,10 +140,7 @@ def test_a_request_that_is_never_answered_costs_no_lease() -> None:
     """One of several API servers died without a word, and the connection to it is still there."""
 
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
         real = members[0].leases.put
 
         async def hangs(lease: Lease) -> Lease:
@@ -163,10 +157,7 @@ def test_a_request_that_is_never_answered_costs_no_lease() -> None:
 
 def test_one_list_that_fails_does_not_keep_a_dead_member_alive_for_another_duration() -> None:
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
         real, count = members[0].leases.list, itertools.count(1)
 
         async def fails_first() -> Sequence[Lease]:
@@ -223,10 +214,7 @@ def test_a_renewal_under_way_does_not_keep_a_lease_from_being_let_go() -> None:
     """It has arrived, but its answer has not, when the daemon is told to stop."""
 
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
         real = members[0].leases.put
         arrived = asyncio.Event()
 
@@ -250,10 +238,7 @@ def test_a_renewal_under_way_does_not_keep_a_lease_from_being_let_go() -> None:
 
 def test_that_leases_may_not_be_listed_is_told() -> None:
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
 
         async def refused() -> Sequence[Lease]:
             raise Blocked("may not list leases", where="Lease prod", todo="allow it")
@@ -309,10 +294,7 @@ def test_whose_label_was_taken_off_puts_it_back() -> None:
     """No list of the group has it then, and none can be made anew under its name."""
 
     async def story() -> None:
-        members = crowd("ab")
-        for each in members:
-            each.start()
-        await ticks(members, 3)
+        members = await settled("ab")
         members[0].store.outside.add("a")
         edit(members[0])
         members[0].store.outside.add("a")

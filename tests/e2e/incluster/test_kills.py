@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.app.ownership import key_of
-from reconciler.core.membership import owner_of
 from rig.incluster import InCluster
 from rig.scene import APP, Scene
 from tests.e2e.harness.asserts import moved, no_request_failed, none_twice
@@ -25,7 +23,7 @@ class Killer:
         self._app = app
         self._lives = incluster.containers()
         self._since = incluster.logs.mark()
-        self._owner = owner_of(key_of(incluster.scene.namespace, app), incluster.members.names)
+        self._owner = incluster.due(app)
 
     def kill_after(self, step: Step) -> Begun:
         """To be made before the commit, called after it. Returns when the container has gone."""
