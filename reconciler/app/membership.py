@@ -30,7 +30,7 @@ _OUTAGE = 0.5
 _RELEASES = 3
 """Tries to let go: what was under way when this was asked for may have arrived."""
 _UNTOUCHED = "It changes nothing until it has its Lease again; traffic goes on as it was"
-_BLIND = "It goes on with its apps; those of a daemon that goes are not taken over"
+_BLIND = "It goes on with its apps; that another daemon comes or goes is noticed late, or not at all"
 _LEFT = "Its apps are looked after by the others all the same"
 
 
@@ -207,12 +207,15 @@ class Membership:
             self._lapse("it was edited")
 
     def failed(self, error: ReconcilerError) -> None:
-        """The API server did not do what was asked of it."""
+        """The API server did not do what was asked of it, and what it takes to be a member."""
+        self._troubled(error)
+        if not self._acting_by and not isinstance(error, Conflict):
+            self._tell_lost(error.located, error.todo)
+
+    def _troubled(self, error: ReconcilerError) -> None:
         self._trouble = error.located
         if self._acting_by and self.elapsed() >= self._valid_until:
             self._lapse(error.located)
-        if not self._acting_by and not isinstance(error, Conflict):
-            self._tell_lost(error.located, error.todo)
 
     def _lapse(self, why: str) -> None:
         """From here on nothing is this member's, until it has said anew what it goes by, and looked."""
@@ -290,7 +293,8 @@ class Membership:
                 await self._look()
                 await self._share()
             except ReconcilerError as error:
-                self._blinded(error)
+                if self._acting_by:
+                    self._tell_blind(error)
                 self.failed(error)
                 await asyncio.sleep(self.duration / _RETRIES)
                 continue
@@ -299,13 +303,13 @@ class Membership:
             await set_within(self._woken, self.duration if end is None else max(0.001, end - self.elapsed()))
 
     def unwatched(self, error: ReconcilerError) -> None:
-        """The Leases cannot be watched: they are listed as they run out."""
-        self._blinded(error)
-        self.failed(error)
+        """The Leases cannot be watched: they are listed as they run out. That costs nobody its Lease, nor a share."""
+        self._troubled(error)
+        self._tell_blind(error)
 
-    def _blinded(self, error: ReconcilerError) -> None:
-        """It is refused to see who else is there. That must be known before somebody goes."""
-        if isinstance(error, Blocked) and self._acting_by and error.located != self._blind:
+    def _tell_blind(self, error: ReconcilerError) -> None:
+        """If it is refused to see who else is there: that must be known before somebody goes."""
+        if isinstance(error, Blocked) and error.located != self._blind:
             self._blind = error.located
             told = {"reason": error.located, "untouched": _BLIND, "todo": error.todo}
             self.telemetry.emit(event("members_unseen", member=self.name, **told))

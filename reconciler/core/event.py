@@ -371,8 +371,8 @@ EVENTS: Mapping[str, Spec] = {
         Level.WARNING,
     ),
     "members_unseen": Spec(
-        "The Leases of the group may not be listed or watched: this daemon goes on with its apps, but may not take "
-        "over those of one that goes.",
+        "The Leases of the group may not be listed or watched: this daemon goes on with its apps, but notices late, or "
+        "not at all, that another comes or goes.",
         ("member", *_WHY),
         Level.WARNING,
     ),

@@ -352,9 +352,16 @@ def _of_a_job(stage: Stage) -> None:
 
 
 def test_each_permission_of_a_member_is_named_when_it_is_missing(stage: Stage) -> None:
-    """At the start those that it needs to be one, and while it is one that to renew its Lease."""
+    """At the start those that it needs to be one, and that to see the others come and go; while it is one that to renew
+    its Lease."""
     _write(stage.scene, [stage.scene.app()])
-    for verb in ("list", "watch", "create"):
+    stage.account.allow((FULL | _OF_MEMBERS) - {("watch", _LEASES, "leases")})
+    stage.daemon.start()
+    names_it(stage.daemon.wait_for("members_unseen"), ("watch", _LEASES, "leases"), stage.scene.namespace)
+    stage.daemon.wait_for("membership_changed")
+    stage.daemon.stop()
+    assert not stage.daemon.find("lease_lost")
+    for verb in ("list", "create"):
         since = stage.daemon.mark()
         stage.account.allow((FULL | _OF_MEMBERS) - {(verb, _LEASES, "leases")})
         stage.daemon.start()
@@ -362,7 +369,7 @@ def test_each_permission_of_a_member_is_named_when_it_is_missing(stage: Stage) -
         names_it(told, (verb, _LEASES, "leases"), stage.scene.namespace)
         stage.account.allow(FULL | _OF_MEMBERS)
         stage.daemon.wait_for("lease_recovered", since=since)
-        if verb != "create":
+        if verb == "list":
             stage.daemon.stop()
     since = stage.daemon.mark()
     stage.account.allow((FULL | _OF_MEMBERS) - {("patch", _LEASES, "leases")})

@@ -252,6 +252,23 @@ def test_that_leases_may_not_be_listed_is_told() -> None:
     run_virtual(story())
 
 
+@pytest.mark.parametrize("before_it_joins", [True, False])
+def test_who_may_not_watch_the_leases_is_a_member_all_the_same(before_it_joins: bool) -> None:
+    async def story() -> None:
+        members = crowd("a")
+        members[0].start()
+        if not before_it_joins:
+            await ticks(members, 3.0)
+        assert members[0].membership.joined is not before_it_joins
+        members[0].membership.unwatched(Blocked("may not watch leases", where="Lease prod", todo="allow it"))
+        await ticks(members, DURATION * 3)
+        names = [each.name for each in members[0].told.events]
+        assert names.count("members_unseen") == 1 and "lease_lost" not in names
+        require_one_each(members)
+
+    run_virtual(story())
+
+
 NO_STATEMENT = [
     '{"nudges":{"a":1e999}}',
     '{"view":{}}',
