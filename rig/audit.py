@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from rig.members import owner_on
@@ -16,6 +15,7 @@ from rig.members import owner_on
 _REVISION = "bluegreen.reconciler/revision"
 _POD = "authentication.kubernetes.io/pod-name"
 """See Kubernetes' "Managing Service Accounts": additional metadata in pod bound tokens."""
+_BROKEN_OFF = 504
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Write:
 
     `revision` and `version` are what the Service's selector pointed to afterwards; '' where the log does not tell (only
     patches do). `at`: when the API server had answered, in epoch seconds. `user`: as whom, be it by impersonation.
+    `asked`: the revision that the selector was to point to by the request; '' if it says none.
     `pod`: whose ServiceAccount token it came with, by the token's own claim; '' for any other login. `owner`: the pod
     that the Service says looks after the app, where the log tells.
     """
@@ -37,6 +38,7 @@ class Write:
     revision: str
     version: str
     user: str
+    asked: str = ""
     pod: str = ""
     owner: str = ""
 
@@ -44,6 +46,14 @@ class Write:
     def succeeded(self) -> bool:
         """Whether it took effect."""
         return 200 <= self.code < 300
+
+
+class Move(NamedTuple):
+    """Of a selector, from one revision to another, and the write that made it."""
+
+    before: str
+    after: str
+    made_by: Write
 
 
 @dataclass(slots=True)
@@ -63,21 +73,29 @@ class Audit:
 
     def moves(self, service: str) -> list[tuple[str, str]]:
         """Every move of the Service's selector, as (from, to), whoever made it."""
-        return [(before.revision, after.revision) for before, after in self._moves(service)]
+        return [(each.before, each.after) for each in self._moves(service)]
 
     def movers(self, service: str) -> list[str]:
         """The field managers that made those moves, one for each."""
-        return [after.manager for _, after in self._moves(service)]
+        return [each.made_by.manager for each in self._moves(service)]
 
-    def _moves(self, service: str) -> list[tuple[Write, Write]]:
-        """The writes before and after each move."""
-        written = [each for each in self.writes("services") if each.name == service and each.succeeded]
-        seen = [each for each in written if each.revision]
-        return [(before, after) for before, after in pairwise(seen) if before.revision != after.revision]
+    def _moves(self, service: str) -> list[Move]:
+        """A write whose sender was killed meanwhile stands in the log as broken off, and may have taken effect all the
+        same: if what comes after it shows what it asked for, the move was its."""
+        moves, before, broken_off = [], "", list[Write]()
+        for each in (write for write in self.writes("services") if write.name == service):
+            if each.code == _BROKEN_OFF:
+                broken_off.append(each)
+            elif each.succeeded and each.revision:
+                if before and before != each.revision:
+                    made_by = next((it for it in broken_off if it.asked == each.revision), each)
+                    moves.append(Move(before, each.revision, made_by))
+                before, broken_off = each.revision, []
+        return moves
 
     def writers(self, service: str) -> list[str]:
         """The pods that made those moves, one for each; '' for who is no pod."""
-        return [after.pod for _, after in self._moves(service)]
+        return [each.made_by.pod for each in self._moves(service)]
 
     def strays(self, app: str) -> list[Write]:
         """What took effect on an app's Service and Deployments, and came from a pod that did not look after it then.
@@ -116,7 +134,7 @@ class Audit:
 def _write(entry: dict[str, Any]) -> Write:
     target = entry["objectRef"]
     answer = entry.get("responseObject") or {}
-    selector = (answer.get("spec") or {}).get("selector") or {} if target["resource"] == "services" else {}
+    selector = _selector(answer, target["resource"])
     meta = answer.get("metadata") or {}
     return Write(
         verb=entry["verb"],
@@ -129,5 +147,11 @@ def _write(entry: dict[str, Any]) -> Write:
         version=selector.get("version", ""),
         user=(entry.get("impersonatedUser") or entry["user"])["username"],
         owner=owner_on(answer) if meta else "",
+        asked=_selector(entry.get("requestObject") or {}, target["resource"]).get(_REVISION, ""),
         pod=entry["user"].get("extra", {}).get(_POD, [""])[0],
     )
+
+
+def _selector(body: dict[str, Any], resource: str) -> dict[str, str]:
+    """A Service's; of what else has one, it says nothing here."""
+    return (body.get("spec") or {}).get("selector") or {} if resource == "services" else {}

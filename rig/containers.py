@@ -53,6 +53,7 @@ class Container:
 
     def kill(self) -> None:
         """SIGKILL to every process of it; returns when they have gone."""
+        assert self.alive, f"container {self.id} has ended already"
         self._signal(signal.SIGKILL)
         until(lambda: not self.alive, f"container {self.id} gone", 10)
 

@@ -165,13 +165,16 @@ class InCluster:
             raise Overdue(f"{error}\n{self._state()}") from None
 
     def _all_fresh(self) -> bool:
-        """The same at present. That a container was killed, kubelet says only when it has seen it."""
+        """The same at present. That a container was killed, kubelet sees only after a moment: until then its pod is
+        ready; and for longer, its Lease is there."""
         pods = self.pods()
         worn = [name for name, each in pods.items() if restarts(each, CONTAINER) > 1]
         for name in worn:
             self.home.delete("Pod", name)
         ready = {name for name, each in pods.items() if is_ready(each)}
-        return not worn and len(ready) == self.replicas and ready == pods.keys() == self.members.names
+        if worn or len(ready) != self.replicas or not ready == pods.keys() == self.members.names:
+            return False
+        return all(container_of(self.scene.sandbox, each, CONTAINER).alive for each in pods.values())
 
     def container(self, pod: str) -> Container:
         """The present life of a pod's daemon."""

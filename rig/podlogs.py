@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -91,7 +92,9 @@ class PodLogs(Told):
         with self._lock:
             if self._left.is_set():
                 return
-            for path in self._folder.glob(self._pattern):
+            for path in map(
+                Path, glob(str(self._folder / self._pattern))
+            ):  # Path.glob fails if a folder goes meanwhile
                 if path not in self._files:
                     with suppress(FileNotFoundError):  # gone with its pod since it was listed
                         self._files[path] = _File(path)

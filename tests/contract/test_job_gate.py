@@ -26,6 +26,7 @@ from reconciler.core.check import Check, Outcome
 from reconciler.core.model import App, Desired, Manifest, Template
 from reconciler.core.probe import JobProbe
 from reconciler.core.render import render
+from reconciler.errors import Blocked
 from reconciler.ports import Measurement, Subject
 from tests.fakes.rendering import APP, SLOT, release
 
@@ -52,6 +53,11 @@ spec:
           imagePullPolicy: %s
           args: %s
 """
+
+_ANY_JOB = {
+    "metadata": {"generateName": "any-"},
+    "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "any", "image": IMAGE}]}}},
+}
 
 
 @dataclass
@@ -154,17 +160,17 @@ async def test_a_job_that_fails_tells_the_end_of_its_log_and_stays_for_a_while(b
 
 
 async def test_a_job_that_hangs_fails_in_time_and_is_gone(bench: Bench) -> None:
-    found = await bench.prober().measure(check(timeout=6), bench.subject('["sleep", "1h"]'))
+    found = await bench.prober().measure(check(timeout=20), bench.subject('["sleep", "1h"]'))
     assert found.outcome is Outcome.FAILED
-    assert found.reason == "the Job was not complete after 6s"
+    assert found.reason == "the Job was not complete after 20s"
     assert await bench.jobs() == []
 
 
 async def test_a_job_that_never_starts_is_inconclusive_and_says_why(bench: Bench) -> None:
     missing = bench.subject(image="sandbox.local/there-is-none:latest", pull="Never")
-    found = await bench.prober().measure(check(timeout=8), missing)
+    found = await bench.prober().measure(check(timeout=15), missing)
     assert found.outcome is Outcome.INCONCLUSIVE
-    assert "no container of the Job was started within 8s" in found.reason
+    assert "no container of the Job was started within 15s" in found.reason
     assert "container smoke: ErrImageNeverPull" in found.reason, found
     assert "log" not in found.measured
     assert await bench.jobs() == []
@@ -267,7 +273,12 @@ async def test_what_a_quota_refuses_is_named(bench: Bench) -> None:
     await send(bench.api, "POST", path, body=quota)
 
     async def in_force() -> bool:
-        return bool((await send(bench.api, "GET", f"{path}/none")).get("status", {}).get("hard"))
+        """The quota has been counted, and what admits Jobs has heard of that."""
+        try:
+            await send(bench.api, "POST", JOB.path(bench.namespace), body=_ANY_JOB, query={"dryRun": "All"})
+        except Blocked as error:
+            return "exceeded quota" in str(error)
+        return False
 
     await bench.until(in_force)
     found = await bench.prober().measure(check(), bench.subject())

@@ -18,7 +18,7 @@ from tests.e2e.harness.exclusive import sharing
 from tests.e2e.harness.faulting import PROPERTY
 
 _COMMAND = "python -m sandbox up && python -m sandbox exec -- python -m pytest tests/e2e -n 2"
-_PORTS_PER_WORKER = 300
+_PORTS_PER_WORKER = 500
 _scenes = itertools.count(os.getpid() % 100)
 """No NodePort is used twice by one process: the kernel remembers for a while that one refused a connection."""
 

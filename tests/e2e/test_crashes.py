@@ -63,7 +63,7 @@ def test_killed_after_each_step_of_a_bump(scene: Scene) -> None:
 
 def test_killed_after_each_step_of_a_rollback(scene: Scene) -> None:
     """A revert for each step: the warm colour is used again, as it is."""
-    scene.configure(strategy={"scaleDownDelay": "60s"})
+    scene.configure(strategy={"scaleDownDelay": "600s"})
     scene.first_release("v0.0.0")
     before = scene.cluster.endpoints(APP)
     scene.settle(scene.release("v1.0.0"))

@@ -108,13 +108,34 @@ def test_who_moved_a_selector(tmp_path: Path) -> None:
     assert [each.user for each in audit.writes()] == ["admin", "web", "admin", "admin"]
 
 
-def _patched(manager: str, revision: str) -> str:
+def test_a_move_is_its_who_was_killed_while_it_was_made(tmp_path: Path) -> None:
+    """What was broken off without effect, or was about something else, is nobody's move."""
+    log = tmp_path / "audit.log"
+    log.touch()
+    audit = Audit(log, "shop")
+    killed = _patched("reconciler-switch", "b", broken_off=True)
+    taken_over = _patched("reconciler-owner", "", broken_off=True)
+    log.write_text(
+        _patched("reconciler", "a")
+        + taken_over
+        + killed
+        + _patched("reconciler-owner", "b")
+        + killed
+        + _patched("kubectl-edit", "a")
+    )
+    assert audit.moves("my-app") == [("a", "b"), ("b", "a")]
+    assert audit.movers("my-app") == ["reconciler-switch", "kubectl-edit"]
+
+
+def _patched(manager: str, revision: str, *, broken_off: bool = False) -> str:
+    service = {"spec": {"selector": {"bluegreen.reconciler/revision": revision}}}
     entry = {
         "verb": "patch",
         "user": {"username": "admin"},
         "objectRef": {"resource": "services", "namespace": "shop", "name": "my-app"},
-        "responseObject": {"spec": {"selector": {"bluegreen.reconciler/revision": revision}}},
-        "responseStatus": {"code": 200},
+        "requestObject": service,
+        "responseObject": {"kind": "Status"} if broken_off else service,
+        "responseStatus": {"code": 504 if broken_off else 200},
         "stageTimestamp": "2026-01-05T09:30:00Z",
         "requestURI": f"/api/v1/namespaces/shop/services/my-app?fieldManager={manager}",
     }

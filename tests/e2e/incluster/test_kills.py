@@ -78,7 +78,7 @@ def test_owner_killed_after_each_step_of_a_bump(scene: Scene, incluster: InClust
 
 def test_owner_killed_after_each_step_of_a_rollback(scene: Scene, incluster: InCluster, faults: Faults) -> None:
     """A revert for each step, to pods that are warm: nothing is created for it, the selector is moved once."""
-    incluster.configure(strategy={"scaleDownDelay": "60s"})
+    incluster.configure(strategy={"scaleDownDelay": "600s"})
     incluster.first_release("v0.0.0")
     incluster.settle(scene.release("v1.0.0"))
     warm = _pods(scene)

@@ -8,6 +8,7 @@ import pytest
 
 from rig.incluster import InCluster
 from rig.scene import Scene
+from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
 from tests.e2e.harness.converged import converged
 from tests.e2e.harness.starting import NOT_READY, make_ready
@@ -43,6 +44,7 @@ def _upgrade_in_the_middle_of_a_promotion(scene: Scene, incluster: InCluster, fo
     # A proxy, which nobody is, is for what is outside: the API server is asked all the same.
     nobody = {"name": "HTTPS_PROXY", "value": "http://127.0.0.1:9"}
     incluster.apply(podAnnotations={"example.com/upgraded": "yes"}, extraEnv=[nobody])
+    incluster.logs.wait_for("stopped", pod=former)  # it would confirm the switch, as it may until then
     assert scene.selected() == "v1.0.0"
     make_ready(scene, "v3.0.0")
     confirmed = incluster.settle(commit)
@@ -55,7 +57,7 @@ def _uninstall(scene: Scene, incluster: InCluster) -> None:
     """What the app is made of stays, and serves; nobody writes any more."""
     before = scene.cluster.endpoints("my-app")
     incluster.chart.uninstall()
-    assert not incluster.pods()
+    until(lambda: not incluster.pods(), "no pod of the chart", 60)
     writes = len(scene.audit.writes())
     scene.load.wait_for_count(LONG)
     assert scene.cluster.endpoints("my-app") == before and scene.selected() == "v3.0.0"

@@ -21,11 +21,13 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def owner(incluster: InCluster) -> str:
-    """The pod that looks after the app, of which v1.0.0 is active and has load."""
+    """The pod that looks after the app, of which v1.0.0 is active and has load; no hand-over is due."""
     incluster.configure(strategy={"scaleDownDelay": "1s"})
     incluster.first_release("v1.0.0")
     incluster.afresh()
-    return incluster.owner()
+    due = incluster.due()
+    until(lambda: incluster.owner() == due, f"the app handed over to {due}, whose it is by the members")
+    return due
 
 
 def _taken_over(incluster: InCluster, begun: Begun, former: str) -> str:
@@ -110,7 +112,7 @@ def test_all_pods_rolled(scene: Scene, incluster: InCluster, faults: Faults, own
     until(lambda: not before & incluster.pods().keys(), "other pods", 120, poll=0.1)
     incluster.afresh()
     for pod in before:
-        assert incluster.logs.find("stopped", pod=pod), f"{pod} did not end by itself"
+        incluster.logs.wait_for("stopped", pod=pod)
     _no_harm(scene, moves=1)
 
 

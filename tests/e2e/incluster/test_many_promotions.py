@@ -51,7 +51,7 @@ def test_five_hundred_promotions_with_flat_memory(scene: Scene, incluster: InClu
     growth = (late.resident - early.resident) / promotions
     told = f"{early} → {late}: {growth:.0f} bytes for each promotion; {samples}"
     assert growth < MEMORY, told
-    assert late.descriptors <= early.descriptors + 2, told
+    assert late.descriptors <= early.descriptors + APPS, told  # all at once may each need a connection more
 
 
 def _app(scene: Scene, name: str) -> dict[str, object]:

@@ -67,9 +67,11 @@ def test_a_renewed_secret_is_read_by_the_pods_that_run(
     account = f"system:serviceaccount:{incluster.namespace}:reconciler"
     assert not incluster.home.may(account, "get", "", "secrets"), "it may read Secrets that nothing names"
 
+    revoked = incluster.logs.mark()
     server.allowed = {f"Bearer {SECOND}"}
     for source in (BY_API, BY_MOUNT):
-        assert "refuses the credentials" in incluster.logs.wait_for("source_failed", source=source)["reason"]
+        failed = incluster.logs.wait_for("source_failed", source=source, since=revoked)
+        assert "refuses the credentials" in failed["reason"]
     commit = scene.release("v2.0.0")
     put(incluster, authority, SECOND)
     incluster.logs.wait_for("source_recovered", source=BY_API)
