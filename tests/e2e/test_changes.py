@@ -93,7 +93,7 @@ def test_new_colour_has_as_many_replicas_as_the_active_one_has_now(scene: Scene)
 
 def test_configuration_rolls_back_with_its_colour(scene: Scene) -> None:
     """`config` becomes a ConfigMap of the revision: a revert brings the old values back, and the rest is cleaned up."""
-    scene.configure(strategy={"scaleDownDelay": "8s"})
+    scene.configure(strategy={"scaleDownDelay": "20s"})
     scene.first_release("v1.0.0", {"config": {"CFG_COLOUR": "blue"}})
     config = scene.url + "config"
     assert get_json(config) == {"CFG_COLOUR": "blue"}

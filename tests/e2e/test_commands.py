@@ -8,6 +8,7 @@ from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import no_request_failed
 from tests.e2e.harness.commands import kubectl, run
+from tests.e2e.harness.gating import reconfigured
 
 FINE, FAILED, USAGE, INVALID = 0, 1, 2, 3
 
@@ -86,9 +87,10 @@ def _closed(scene: Scene) -> object:
 
 def test_describe_tells_the_story(scene: Scene) -> None:
     """The Service's Kubernetes Events: released, switched, rejected with its reason, rolled back."""
-    scene.configure(strategy={"scaleDownDelay": "20s", "progressDeadline": "4s"})
+    scene.configure(strategy={"scaleDownDelay": "120s"})
     scene.first_release("v1.0.0")
     scene.settle(scene.release("v2.0.0"))
+    reconfigured(scene, strategy={"scaleDownDelay": "120s", "progressDeadline": "4s"})
     scene.daemon.wait_for("rejected", commit=scene.release("v3.0.0", {"env": {"READY": "false"}}))
     scene.settle(scene.release("v1.0.0"))
 

@@ -26,7 +26,7 @@ from tests.e2e.harness.asserts import no_request_failed
 from tests.e2e.harness.commands import kubectl
 from tests.expressions import alerts, asked, filled
 
-WINDOW = "2m"
+WINDOW = "3m"
 """Longer than the story takes, so that what happened once is an increase to the end."""
 HOME = "ops"
 _LIMITED = "limited"
@@ -118,7 +118,7 @@ def _prometheus(scene: Scene, jobs: list[Job]) -> Iterator[Prometheus]:
 
 def _configure(scene: Scene) -> None:
     """The scene's app, a source that is not there, and the monitoring port."""
-    strategy = {"scaleDownDelay": "120s", "progressDeadline": "10s"}
+    strategy = {"scaleDownDelay": "120s", "progressDeadline": "20s"}
     gone = scene.source("gone", str(scene.folder / "no-such-repository"), interval="1s")
     scene.configure(apps=[scene.app(strategy=strategy)], sources=[scene.source(), gone])
     held = yaml.safe_load(scene.config.read_text())

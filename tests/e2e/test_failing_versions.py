@@ -10,6 +10,7 @@ import pytest
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.gating import reconfigured
 from tests.e2e.harness.http import set_ready
 
 CRASHING = {"env": {"STARTUP_DELAY": "30s", "CRASH_AFTER": "300ms"}}
@@ -24,13 +25,14 @@ NO_IMAGE = {"image": "sandbox.local/not-there:v2.0.0", "imagePullPolicy": "Never
 )
 def test_bad_version_never_gets_traffic(scene: Scene, values: dict[str, Any], reason: str) -> None:
     """It is rejected at its deadline with the pods' own words, and the next good commit goes through."""
-    scene.configure(strategy={"progressDeadline": "8s"})
     scene.first_release("v1.0.0")
+    reconfigured(scene, strategy={"progressDeadline": "8s"})
     bad = scene.release("v2.0.0", values)
     rejected = scene.daemon.wait_for("rejected", commit=bad)
     assert reason in rejected["reason"] and "8 s" in rejected["reason"], rejected
     assert scene.selected() == "v1.0.0"
     moved(scene, 0)
+    reconfigured(scene)
     good = scene.release("v2.0.1")
     scene.settle(good)
     scene.load.wait_for("v2.0.1")
@@ -73,8 +75,8 @@ def _used(scene: Scene) -> str:
 
 def test_rejected_version_is_not_tried_again_until_git_changes(scene: Scene) -> None:
     """Also a restarted daemon leaves it alone, and its failed pods are scaled away after a look at them."""
-    scene.configure(strategy={"progressDeadline": "4s", "abortScaleDownDelay": "1s"})
     scene.first_release("v1.0.0")
+    reconfigured(scene, strategy={"progressDeadline": "4s", "abortScaleDownDelay": "1s"})
     bad = scene.release("v2.0.0", UNREADY)
     rejected = scene.daemon.wait_for("rejected", commit=bad)
     revision = str(rejected["revision"])
@@ -93,8 +95,8 @@ def test_rejected_version_is_not_tried_again_until_git_changes(scene: Scene) -> 
 
 def test_revert_after_a_rejection_cleans_up(scene: Scene) -> None:
     """`git revert` of a bad version: nothing moves, and the failed revision's objects are removed."""
-    scene.configure(strategy={"progressDeadline": "4s"})
     scene.first_release("v1.0.0")
+    reconfigured(scene, strategy={"progressDeadline": "4s"})
     scene.daemon.wait_for("rejected", commit=scene.release("v2.0.0", CRASHING))
     scene.repository.revert()
     until(lambda: scene.versions() == {"v1.0.0"}, "the rejected version's Deployment gone")
@@ -110,6 +112,7 @@ def test_first_release_that_fails_makes_no_service(scene: Scene) -> None:
     scene.daemon.start()
     scene.daemon.wait_for("rejected", commit=bad)
     assert scene.cluster.get("Service", APP) is None
+    reconfigured(scene)
     scene.settle(scene.release("v1.0.1"))
     scene.load.wait_for("v1.0.1")
     until(lambda: scene.versions() == {"v1.0.1"}, "the rejected version's Deployment gone")

@@ -8,6 +8,7 @@ from rig.cluster import Manifest
 from rig.scene import APP, Scene
 from rig.waiting import until
 from tests.e2e.harness.asserts import moved, no_request_failed
+from tests.e2e.harness.gating import reconfigured
 from tests.e2e.harness.http import set_ready
 
 UNREADY = {"env": {"READY": "false"}}
@@ -23,8 +24,8 @@ def _one_unready(scene: Scene, revision: str) -> list[Manifest]:
 
 def _rejected(scene: Scene) -> str:
     """v1.0.0 serves, v2.0.0 was rejected. Returns the latter's commit."""
-    scene.configure(strategy={"progressDeadline": "3s", "abortScaleDownDelay": "1s"})
     scene.first_release("v1.0.0")
+    reconfigured(scene, strategy={"progressDeadline": "3s", "abortScaleDownDelay": "1s"})
     commit = scene.release("v2.0.0", UNREADY)
     scene.daemon.wait_for("rejected", commit=commit)
     return commit
@@ -43,8 +44,8 @@ def test_selector_moved_by_hand_while_a_pod_is_unready(scene: Scene) -> None:
 
 def test_service_deleted_by_hand_while_a_pod_is_unready(scene: Scene) -> None:
     """The promotion's deadline is long over: that is no reason to reject what serves."""
-    scene.configure(strategy={"progressDeadline": "2s"})
     scene.first_release("v1.0.0")
+    reconfigured(scene, strategy={"progressDeadline": "2s"})
     scene.load.wait_for_count(600)
     _one_unready(scene, scene.cluster.active_revision(APP))
     scene.cluster.delete("Service", APP)
@@ -55,10 +56,11 @@ def test_service_deleted_by_hand_while_a_pod_is_unready(scene: Scene) -> None:
 
 def test_revert_to_a_colour_that_lost_a_pod_while_the_active_one_is_down(scene: Scene) -> None:
     """The last pod that can serve gets the traffic, instead of being waited for in vain and scaled away."""
-    scene.configure(strategy={"scaleDownDelay": "120s", "progressDeadline": "3s"})
+    scene.configure(strategy={"scaleDownDelay": "120s"})
     scene.first_release("v1.0.0")
     old = scene.cluster.active_revision(APP)
     scene.settle(scene.release("v2.0.0"))
+    reconfigured(scene, strategy={"scaleDownDelay": "120s", "progressDeadline": "3s"})
     no_request_failed(scene.load)
     set_ready(scene.cluster.pods(old)[0], False)
     for pod in scene.cluster.pods(scene.cluster.active_revision(APP)):
