@@ -93,7 +93,7 @@ class Cluster:
         """Deletes an object; returns when the API server has taken it."""
         self._send("DELETE", self._path(kind, name))
 
-    def delete_and_wait(self, kind: str, name: str, timeout: float = 60.0) -> None:
+    def delete_and_wait(self, kind: str, name: str, timeout: float = 120.0) -> None:
         """Deletes an object and returns when it has gone."""
         self.delete(kind, name)
         until(lambda: self.get(kind, name) is None, f"{kind} {name} gone", timeout, poll=0.1)
@@ -233,7 +233,7 @@ class Watch:
         """All so far."""
         return tuple(self._changes)
 
-    def wait_for(self, holds: Callable[[Change], bool], what: str, timeout: float = 60.0) -> Change:
+    def wait_for(self, holds: Callable[[Change], bool], what: str, timeout: float = 120.0) -> Change:
         """The first change of which something holds."""
         return until(lambda: next(filter(holds, self.changes), None), what, timeout)
 

@@ -89,7 +89,7 @@ class Daemon(Told):
         """SIGKILL: no chance to tidy up."""
         self._end(signal.SIGKILL, 10)
 
-    def stop(self, timeout: float = 30.0) -> int:
+    def stop(self, timeout: float = 60.0) -> int:
         """SIGTERM. Returns its exit status; raises `subprocess.TimeoutExpired` if it takes longer than `timeout`."""
         return self._end(signal.SIGTERM, timeout)
 
@@ -123,7 +123,7 @@ class Daemon(Told):
         self._read()
         return self._events
 
-    def wait_for(self, name: str, *, since: int = 0, timeout: float = 60.0, **fields: Any) -> Event:
+    def wait_for(self, name: str, *, since: int = 0, timeout: float = 120.0, **fields: Any) -> Event:
         """The first such event from the number `since` on, as soon as it is there.
 
         Raises `Died` when the daemon ends before, `Overdue` when it does not come.

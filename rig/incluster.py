@@ -29,7 +29,7 @@ _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 LEASE = "5s"
 """Short: what is tested is that it is waited for, not how long. But a busy machine may keep a daemon waiting, too."""
-_PATIENCE = 120.0
+_PATIENCE = 240.0
 """Seconds for one release."""
 
 

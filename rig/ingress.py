@@ -139,7 +139,7 @@ class IngressProxy:
         """Every exchange of the hosts so far."""
         return tuple(self._moves)
 
-    def wait_for(self, services: Mapping[str, str], timeout: float = 30.0) -> Move:
+    def wait_for(self, services: Mapping[str, str], timeout: float = 60.0) -> Move:
         """The exchange since when all of these hosts lead to those Services."""
 
         def found() -> Move | None:

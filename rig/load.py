@@ -234,15 +234,15 @@ class Load:
         later = (requests[index] for index in range(begin, len(requests)))
         return next((each for each in later if each.ok and each.version == version and each.end > since), None)
 
-    def wait_for(self, version: str, *, since: float = 0.0, timeout: float = 30.0) -> Request:
+    def wait_for(self, version: str, *, since: float = 0.0, timeout: float = 60.0) -> Request:
         """The same, as soon as it is there."""
         return until(lambda: self.first(version, since), f"an answer of {version}", timeout)
 
-    def wait_for_errors(self, version: str, *, since: float = 0.0, timeout: float = 30.0) -> Errors:
+    def wait_for_errors(self, version: str, *, since: float = 0.0, timeout: float = 60.0) -> Errors:
         """The errors of a version that came after `since`, as soon as there is one."""
         return until(lambda: self.errors(version, since), f"an error of {version}", timeout)
 
-    def wait_for_count(self, count: int, *, timeout: float = 60.0) -> None:
+    def wait_for_count(self, count: int, *, timeout: float = 120.0) -> None:
         """Returns when `count` more requests have finished."""
         wanted = len(self.requests) + count
         until(lambda: len(self.requests) >= wanted, f"{count} more requests", timeout)

@@ -125,7 +125,7 @@ class PairLoad:
         failed = sum(not each.ok for each in pairs)
         return Account(len(pairs), failed, len(mixed), max(mixed, default=None), min(new, default=None))
 
-    def wait_for(self, version: str, *, since: float = 0.0, timeout: float = 30.0) -> Pair:
+    def wait_for(self, version: str, *, since: float = 0.0, timeout: float = 60.0) -> Pair:
         """The first pair, of those that began at `since` or later, that `version` alone answered."""
 
         def found() -> Pair | None:
@@ -133,12 +133,12 @@ class PairLoad:
 
         return until(found, f"a pair answered by {version} alone", timeout)
 
-    def wait_for_count(self, count: int, *, timeout: float = 60.0) -> None:
+    def wait_for_count(self, count: int, *, timeout: float = 120.0) -> None:
         """Returns when `count` more pairs have been begun and finished."""
         begin = time.time()
         until(lambda: sum(each.start >= begin for each in self.pairs) >= count, f"{count} more pairs", timeout)
 
-    def wait_until_settled(self, version: str, *, count: int = 40, timeout: float = 30.0) -> None:
+    def wait_until_settled(self, version: str, *, count: int = 40, timeout: float = 60.0) -> None:
         """Returns when the last `count` pairs were answered by `version` alone."""
 
         def settled() -> bool:

@@ -69,11 +69,11 @@ class PodLogs(Told):
         self._read()
         return self._events
 
-    def wait_for(self, name: str, *, since: int = 0, timeout: float = 60.0, **fields: Any) -> Event:
+    def wait_for(self, name: str, *, since: int = 0, timeout: float = 120.0, **fields: Any) -> Event:
         """The first such event from the number `since` on, as soon as it is there; raises `Overdue` if it never is."""
         return self.wait(lambda: self.find(name, since=since, **fields), f"event {name} {fields or ''}", timeout)[0]
 
-    def wait(self, found: Callable[[], list[Event]], what: str, timeout: float = 60.0) -> list[Event]:
+    def wait(self, found: Callable[[], list[Event]], what: str, timeout: float = 120.0) -> list[Event]:
         """The first result of `found` with something in it; if there is none, the message ends with the logs' ends."""
         try:
             return until(found, what, timeout, poll=0.005)

@@ -163,7 +163,7 @@ class Prometheus:
             raise PrometheusError(f"{expr} is no vector, but a {result['resultType']}")
         return [Sample(each["metric"], float(each["value"][1])) for each in result["result"]]
 
-    def wait_for(self, expr: str, holds: Callable[[Samples], bool] = bool, *, timeout: float = 60.0) -> Samples:
+    def wait_for(self, expr: str, holds: Callable[[Samples], bool] = bool, *, timeout: float = 120.0) -> Samples:
         """The first answer to `expr` of which something holds; by itself, that there is data."""
         last: Samples = ()
 

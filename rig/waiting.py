@@ -15,7 +15,7 @@ class Overdue(AssertionError):
     """What was waited for did not come in time."""
 
 
-def until(found: Callable[[], T | None], what: str, timeout: float = 30.0, *, poll: float = POLL) -> T:
+def until(found: Callable[[], T | None], what: str, timeout: float = 60.0, *, poll: float = POLL) -> T:
     """The first result of `found` that is true.
 
     Args:

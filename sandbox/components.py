@@ -99,7 +99,7 @@ class Cluster:
             "--max-mutating-requests-inflight=1000",
             f"--audit-policy-file={self.paths.config('audit.yaml')}",
             f"--audit-log-path={self.paths.audit_log}",
-            "--audit-log-maxsize=100",
+            "--audit-log-maxsize=1000",
             "--audit-log-maxbackup=1",
             "--profiling=false",
         ]

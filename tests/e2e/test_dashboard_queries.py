@@ -76,8 +76,7 @@ def _dashboard_has_data(scene: Scene, prometheus: Prometheus) -> None:
         prometheus.wait_for(expr, _numbers)
     versions = prometheus.query(queries["Request Total by version (A)"])
     assert {each.labels["version"] for each in versions} >= {"v1.0.0", "v2.0.0"}
-    [phase] = prometheus.query(queries["Phase of each app (A)"])
-    assert list(SHOWN)[int(phase.value) - 1] is Phase.REJECTED
+    prometheus.wait_for(queries["Phase of each app (A)"], _rejected)
     [switched] = prometheus.query(queries["annotation Switches"])
     assert switched.value > 1e12  # milliseconds
 
@@ -89,6 +88,10 @@ def _alerts_have_data(prometheus: Prometheus) -> None:
     for name in FIRING:
         prometheus.wait_for(alerts()[name]["expr"])
     assert [name for name in SILENT if prometheus.query(alerts()[name]["expr"])] == []
+
+
+def _rejected(found: Samples) -> bool:
+    return [list(SHOWN)[int(each.value) - 1] for each in found] == [Phase.REJECTED]
 
 
 def _numbers(found: Samples) -> bool:

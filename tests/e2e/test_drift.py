@@ -84,12 +84,13 @@ def test_hand_deleted_service_comes_back(scene: Scene) -> None:
     """With the same port, pointing to the same revision. Its clients had no Service meanwhile; that is no switch."""
     _, new = _both_colours(scene)
     no_request_failed(scene.load)
-    after = scene.another_load("after")
     scene.cluster.delete("Service", APP)
     until(lambda: scene.cluster.get("Service", APP), "a Service again")
-    after.start()
     assert scene.cluster.active_revision(APP) == new
     until(lambda: len(scene.cluster.endpoints(APP)) == 2, "two endpoints")
+    # kube-proxy takes the deletion and the new Service over up to a second later, one after the other.
+    scene.another_load("meanwhile").start().wait_for_count(600)
+    after = scene.another_load("after").start()
     after.wait_for("v2.0.0")
     no_request_failed(after)
     assert set(after.versions()) == {"v2.0.0"}

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(600), pytest.mark.usefixtur
 RECOVERY = 180
 """Seconds. Kubernetes' own controllers back off during the outage, and take up to a minute or so to be there again."""
 
-LATE = 2500
-"""Requests, some 12 s of them: three times the rig's `scaleDownDelay`."""
+LATE = 1200
+"""Requests, some 6 s of them: longer than the rig's `scaleDownDelay`, and shorter than what an outage adds."""
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from rig.cluster import Manifest
 from rig.prometheus import Prometheus, PrometheusError, Samples
 from rig.scene import APP, Scene
 from tests.e2e.harness.asserts import no_request_failed, only_errors_of
-from tests.e2e.harness.http import set_error_rate, set_latency, set_ready
+from tests.e2e.harness.http import set_error_rate, set_latency
 from tests.e2e.harness.queries import documented
+from tests.e2e.harness.starting import make_ready
 
 ENOUGH = 800
 """Of so many requests a fifth fails, give or take a tenth, but for once in millions of times. Half of it may be what
@@ -58,8 +59,7 @@ def test_without_traffic_there_is_no_data(scene: Scene, prometheus: Prometheus) 
     assert math.isnan(_one(prometheus.wait_for(plain)))
     for query in (_ratio(scene, revision), _worst(scene, revision), _latency(scene, revision)):
         assert prometheus.query(query) == []
-    for pod in scene.cluster.pods(revision):
-        set_ready(pod, True)
+    make_ready(scene, "v2.0.0")
     scene.settle(commit)
     assert _one(prometheus.wait_for(_ratio(scene, revision))) == 0
     assert _one(prometheus.wait_for(_latency(scene, revision))) > 0

@@ -28,7 +28,7 @@ from tests.e2e.harness.commands import run
 from tests.e2e.harness.votes import Votes, voting
 from tests.servers import HttpsServer, https_server, make_authority, missing
 
-LONG = 120.0
+LONG = 300.0
 """Seconds for one step of a daemon that dies at every write."""
 PRE, POST = ("smoke", "load"), "watch"
 AUTHOR = "reconciler"

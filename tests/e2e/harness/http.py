@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from rig.cluster import Manifest
+from rig.waiting import until
 
 _OPENER = build_opener(ProxyHandler({}))
 _PROBE_PORT = 8086
@@ -56,5 +57,16 @@ def set_latency(pod: Manifest, latency: str) -> None:
 
 
 def _tell(pod: Manifest, what: str) -> None:
-    with _OPENER.open(Request(f"http://{pod['status']['podIP']}:{_PROBE_PORT}/{what}", method="POST"), timeout=5):
-        pass
+    """As soon as it answers: a container runs before its program listens."""
+    told = Request(f"http://{pod['status']['podIP']}:{_PROBE_PORT}/{what}", method="POST")
+
+    def answered() -> bool:
+        try:
+            with _OPENER.open(told, timeout=5):
+                return True
+        except HTTPError:
+            raise
+        except OSError:
+            return False
+
+    until(answered, f"an answer of {pod['metadata']['name']}", poll=0.1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
-from urllib.error import URLError
 
 from rig.cluster import Manifest
 from rig.scene import Scene
@@ -21,16 +19,7 @@ _PODS = 2
 def make_ready(scene: Scene, version: str) -> None:
     """Tells the pods of a version to be ready, as soon as all of them run."""
     for each in until(lambda: _running(scene, version), f"{_PODS} pods of {version}", 120, poll=0.1):
-        until(partial(_told, each), f"an answer of {each['metadata']['name']}", poll=0.1)
-
-
-def _told(pod: Manifest) -> bool:
-    """A container runs before its program listens."""
-    try:
-        set_ready(pod, ready=True)
-    except URLError:
-        return False
-    return True
+        set_ready(each, ready=True)
 
 
 def _running(scene: Scene, version: str) -> list[Manifest]:

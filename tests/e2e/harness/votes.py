@@ -34,7 +34,7 @@ class Votes:
         with self._changed:
             return self._asked[name]
 
-    def wait_for(self, name: str, count: int, timeout: float = 60.0) -> None:
+    def wait_for(self, name: str, count: int, timeout: float = 120.0) -> None:
         """Returns when so many have come."""
         until(lambda: self.asked(name) >= count, f"request {count} for the vote {name}", timeout)
 
