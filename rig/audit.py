@@ -152,6 +152,8 @@ def _write(entry: dict[str, Any]) -> Write:
     )
 
 
-def _selector(body: dict[str, Any], resource: str) -> dict[str, str]:
-    """A Service's; of what else has one, it says nothing here."""
-    return (body.get("spec") or {}).get("selector") or {} if resource == "services" else {}
+def _selector(body: dict[str, Any] | list[Any], resource: str) -> dict[str, str]:
+    """A Service's; of what else has one, it says nothing here. A JSON patch, which is a list, hands fields over."""
+    if resource != "services" or isinstance(body, list):
+        return {}
+    return (body.get("spec") or {}).get("selector") or {}

@@ -115,11 +115,13 @@ def test_a_move_is_its_who_was_killed_while_it_was_made(tmp_path: Path) -> None:
     audit = Audit(log, "shop")
     killed = _patched("reconciler-switch", "b", broken_off=True)
     taken_over = _patched("reconciler-owner", "", broken_off=True)
+    handed_over = _patched("reconciler-switch", "b", request=[{"op": "add", "path": "/metadata/annotations"}])
     log.write_text(
         _patched("reconciler", "a")
         + taken_over
         + killed
         + _patched("reconciler-owner", "b")
+        + handed_over
         + killed
         + _patched("kubectl-edit", "a")
     )
@@ -127,13 +129,13 @@ def test_a_move_is_its_who_was_killed_while_it_was_made(tmp_path: Path) -> None:
     assert audit.movers("my-app") == ["reconciler-switch", "kubectl-edit"]
 
 
-def _patched(manager: str, revision: str, *, broken_off: bool = False) -> str:
+def _patched(manager: str, revision: str, *, broken_off: bool = False, request: object = None) -> str:
     service = {"spec": {"selector": {"bluegreen.reconciler/revision": revision}}}
     entry = {
         "verb": "patch",
         "user": {"username": "admin"},
         "objectRef": {"resource": "services", "namespace": "shop", "name": "my-app"},
-        "requestObject": service,
+        "requestObject": request or service,
         "responseObject": {"kind": "Status"} if broken_off else service,
         "responseStatus": {"code": 504 if broken_off else 200},
         "stageTimestamp": "2026-01-05T09:30:00Z",
