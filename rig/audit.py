@@ -80,9 +80,13 @@ class Audit:
         return [each.made_by.manager for each in self._moves(service)]
 
     def _moves(self, service: str) -> list[Move]:
-        """A write whose sender was killed meanwhile stands in the log as broken off, and may have taken effect all the
-        same: if what comes after it shows what it asked for, the move was its."""
-        moves, before, broken_off = [], "", list[Write]()
+        """Every move of the Service's selector.
+
+        A write whose sender was killed meanwhile stands in the log as broken off, and may have taken effect all the
+        same: if what comes after it shows what it asked for, the move was its.
+        """
+        moves, broken_off = list[Move](), list[Write]()
+        before = ""
         for each in (write for write in self.writes("services") if write.name == service):
             if each.code == _BROKEN_OFF:
                 broken_off.append(each)
@@ -153,7 +157,8 @@ def _write(entry: dict[str, Any]) -> Write:
 
 
 def _selector(body: dict[str, Any] | list[Any], resource: str) -> dict[str, str]:
-    """A Service's; of what else has one, it says nothing here. A JSON patch, which is a list, hands fields over."""
+    """A Service's selector in a request or an answer; {} for another resource. A JSON patch, which is a list, asks for
+    none: by it the daemon hands fields over."""
     if resource != "services" or isinstance(body, list):
         return {}
     return (body.get("spec") or {}).get("selector") or {}

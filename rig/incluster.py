@@ -172,9 +172,8 @@ class InCluster:
         for name in worn:
             self.home.delete("Pod", name)
         ready = {name for name, each in pods.items() if is_ready(each)}
-        if worn or len(ready) != self.replicas or not ready == pods.keys() == self.members.names:
-            return False
-        return all(container_of(self.scene.sandbox, each, CONTAINER).alive for each in pods.values())
+        fresh = not worn and len(ready) == self.replicas and ready == pods.keys() == self.members.names
+        return fresh and all(each.alive for each in self.containers().values())
 
     def container(self, pod: str) -> Container:
         """The present life of a pod's daemon."""

@@ -29,8 +29,8 @@ from tests.expressions import alerts, asked, filled
 WINDOW = "3m"
 """Longer than the story takes, so that what happened once is an increase to the end."""
 HOME = "ops"
-_LIMITED = "limited"
 """The namespace that Prometheus takes the daemons to be in."""
+_LIMITED = "limited"
 
 FIRING = {"ReconcilerRevisionRejected", "ReconcilerRolledBack", "ReconcilerForbidden", "ReconcilerApiErrors"}
 """What is true at the end of the story."""
